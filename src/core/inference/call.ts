@@ -1,0 +1,76 @@
+import type { ChatEvent } from '../chat/event.ts'
+import type { GatewayError } from '../errors.ts'
+
+export type Operation = 'chat' | 'embeddings'
+export type Door = 'rest' | 'grpc'
+
+/** What a door hands to the pipeline: one request, already parsed and within the door's limits. */
+export interface Call {
+  /** Ours, UUIDv7; the identity of the call in every record, log line and answer. */
+  requestId: string
+  door: Door
+  operation: Operation
+  /** The secret as presented; undefined when the client sent none. */
+  credential: string | undefined
+  request: InferenceRequest
+  /** What the client named its request, stored as data and never used as a key. */
+  clientRequestId: string | undefined
+  /** Aborted when the client leaves or the gateway gives up waiting for it. */
+  signal: AbortSignal
+  /** The client's own limit on the whole call, in milliseconds; undefined means the provider's. */
+  timeoutMs: number | undefined
+  /** When the request arrived, by the monotonic clock. */
+  startedMs: number
+}
+
+/**
+ * The request in OpenAI's form: the fields the gateway acts on, and everything else untouched, so that a provider's
+ * new field works on the day it ships.
+ */
+export interface InferenceRequest {
+  /** As the client named it: an alias, `provider/model`, or a bare model name. */
+  model: string
+  stream: boolean
+  /** The client wants the usage chunk at the end of a stream. */
+  includeUsage: boolean
+  /** `max_completion_tokens` or `max_tokens`; undefined when the client set none. */
+  outputTokensMax: number | undefined
+  /** `n`: how many answers to one prompt. */
+  choices: number
+  /** `user`, as the client sent it. */
+  endUser: string | undefined
+  /** Embeddings only: how the client wants vectors encoded. */
+  encodingFormat: 'float' | 'base64'
+  /** The whole request, parsed. */
+  json: Readonly<Record<string, unknown>>
+  /** The same as it came over the wire: UTF-8 JSON, one object. */
+  bytes: Buffer
+}
+
+/** Known when the first output is about to be passed on. */
+export interface AnswerHead {
+  provider: string
+  /** The upstream's name of the model. */
+  model: string
+  /** How many upstream attempts were made, this one included. */
+  attempts: number
+  /** How pieces arrive: bytes of OpenAI's own wire format, or canonical events that the door encodes. */
+  form: 'openai-bytes' | 'events'
+}
+
+/**
+ * Where an answer goes; each door implements it over its wire. The pipeline calls `open` at most once, then any number
+ * of pieces of the form that `open` named, then exactly one of `end` and `fail`. `fail` may come without `open`.
+ * Nothing here throws: a reader that has left is reported through the call's signal.
+ */
+export interface AnswerSink {
+  open(head: AnswerHead): void
+  /** @returns false when the reader is slow: stop until `onceDrained` calls back */
+  bytes(piece: Buffer): boolean
+  /** @returns as `bytes` */
+  event(event: ChatEvent): boolean
+  onceDrained(resume: () => void): void
+  /** The answer is whole and accounted for. `tail` is the rest of a byte answer: its last frame, or all of a unary one. */
+  end(tail: Buffer | undefined): void
+  fail(error: GatewayError): void
+}

@@ -1,0 +1,17 @@
+/** Who is calling: what a live key says, as the request path needs it. Immutable and shared between calls. */
+export interface Caller {
+  readonly keyId: string
+  readonly keyName: string
+  readonly organizationId: string
+  readonly teamId: string | null
+  /** Patterns such as `smart`, `openai/*`; undefined allows every model. */
+  readonly allowedModels: readonly string[] | undefined
+  /** Milliseconds since the epoch, database time; undefined never expires. */
+  readonly expiresAtMs: number | undefined
+  /** What to do with a model whose price is unknown; undefined follows the gateway's setting. */
+  readonly unpricedPolicy: UnpricedPolicy | undefined
+  readonly tags: Readonly<Record<string, string>>
+}
+
+/** A model without a price is unknown, not free: refuse it, charge an estimate, or let it pass and mark the row. */
+export type UnpricedPolicy = 'block' | 'estimate' | 'allow'
