@@ -1,4 +1,7 @@
 import type { ChatEvent } from '../chat/event.ts'
+import type { Caller } from '../keys/caller.ts'
+import type { Cancellation } from './cancellation.ts'
+import type { Span } from './json-spans.ts'
 import type { GatewayError } from '../errors.ts'
 
 export type Operation = 'chat' | 'embeddings'
@@ -10,13 +13,12 @@ export interface Call {
   requestId: string
   door: Door
   operation: Operation
-  /** The secret as presented; undefined when the client sent none. */
-  credential: string | undefined
+  /** Whose key the client presented; doors authenticate before they read a body. */
+  caller: Caller
   request: InferenceRequest
   /** What the client named its request, stored as data and never used as a key. */
   clientRequestId: string | undefined
-  /** Aborted when the client leaves or the gateway gives up waiting for it. */
-  signal: AbortSignal
+  cancellation: Cancellation
   /** The client's own limit on the whole call, in milliseconds; undefined means the provider's. */
   timeoutMs: number | undefined
   /** When the request arrived, by the monotonic clock. */
@@ -43,8 +45,12 @@ export interface InferenceRequest {
   encodingFormat: 'float' | 'base64'
   /** The whole request, parsed. */
   json: Readonly<Record<string, unknown>>
-  /** The same as it came over the wire: UTF-8 JSON, one object. */
+  /** The same as it came over the wire: UTF-8 JSON, one object, no member twice. */
   bytes: Buffer
+  /** Where each top-level member stands in `bytes`. */
+  spans: ReadonlyMap<string, Span>
+  /** Our estimate of the prompt in tokens, for what the provider does not count for us. */
+  inputTokensEstimate: number
 }
 
 /** Known when the first output is about to be passed on. */
@@ -61,7 +67,7 @@ export interface AnswerHead {
 /**
  * Where an answer goes; each door implements it over its wire. The pipeline calls `open` at most once, then any number
  * of pieces of the form that `open` named, then exactly one of `end` and `fail`. `fail` may come without `open`.
- * Nothing here throws: a reader that has left is reported through the call's signal.
+ * Nothing here throws: a reader that has left is reported by cancelling the call.
  */
 export interface AnswerSink {
   open(head: AnswerHead): void

@@ -1,5 +1,6 @@
 import type { ChatEvent, FinishReason } from '../chat/event.ts'
 import type { GatewayError } from '../errors.ts'
+import type { Cancellation } from '../inference/cancellation.ts'
 import type { InferenceRequest, Operation } from '../inference/call.ts'
 import type { Usage } from '../usage/usage.ts'
 
@@ -22,6 +23,8 @@ export type ProviderType = (typeof providerTypes)[number]
 export interface Provider {
   readonly name: string
   readonly type: ProviderType
+  /** The longest a whole call may take here. */
+  readonly totalTimeoutMs: number
   exchange(call: UpstreamCall, output: AttemptOutput): Promise<ExchangeResult>
   close(): Promise<void>
 }
@@ -32,7 +35,7 @@ export interface UpstreamCall {
   /** The upstream's name of the model. */
   model: string
   request: InferenceRequest
-  signal: AbortSignal
+  cancellation: Cancellation
   /** Milliseconds left for the whole attempt; the adapter's own limits apply, too. */
   remainingMs: number
 }

@@ -1,0 +1,86 @@
+import type { Clock } from '../clock.ts'
+import { GatewayError } from '../errors.ts'
+import type { ExchangeResult } from '../providers/provider.ts'
+import type { Candidate } from '../routing/route.ts'
+import type { AnswerSink, Call } from './call.ts'
+import { HeldOutput } from './held-output.ts'
+
+/** One upstream attempt and what came of it. */
+export interface Attempt {
+  candidate: Candidate
+  result: ExchangeResult
+  totalMs: number
+}
+
+export interface AttemptsOutcome {
+  /** In order; the last one answered, or failed for good. */
+  attempts: readonly Attempt[]
+  output: HeldOutput
+}
+
+const targetsMax = 3
+
+/** Tries candidates in order until one has answered. Falls back before the first output, and never after. */
+export async function attempt(
+  call: Call,
+  candidates: readonly Candidate[],
+  sink: AnswerSink,
+  clock: Clock,
+): Promise<AttemptsOutcome> {
+  const attempts: Attempt[] = []
+  for (let number = 1; ; number++) {
+    const candidate = candidates[number - 1] as Candidate
+    const startedMs = clock.monotonicMs()
+    const output = new HeldOutput(
+      sink,
+      (form) => ({ provider: candidate.provider.name, model: candidate.model, attempts: number, form }),
+      clock.monotonicMs,
+    )
+    const result = await exchangeInTime(call, candidate, output, startedMs)
+    attempts.push({ candidate, result, totalMs: clock.monotonicMs() - startedMs })
+    const mayFallBack = result.failure?.retryable && !output.committed && !call.cancellation.reason
+    if (!mayFallBack || number >= Math.min(candidates.length, targetsMax)) return { attempts, output }
+  }
+}
+
+async function exchangeInTime(
+  call: Call,
+  { provider: { provider }, model }: Candidate,
+  output: HeldOutput,
+  startedMs: number,
+): Promise<ExchangeResult> {
+  const limitMs = Math.min(provider.totalTimeoutMs, call.timeoutMs ?? Number.POSITIVE_INFINITY)
+  const remainingMs = Math.max(0, limitMs - (startedMs - call.startedMs))
+  const timer = setTimeout(() => call.cancellation.cancel(tookTooLong(limitMs)), remainingMs)
+  try {
+    return await provider.exchange(
+      { requestId: call.requestId, operation: call.operation, model, request: call.request, cancellation: call.cancellation, remainingMs },
+      output,
+    )
+  } catch (thrown) {
+    return brokenAdapter(thrown)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const tookTooLong = (limitMs: number): GatewayError =>
+  new GatewayError('provider_timeout', `The provider did not finish its answer within ${Math.round(limitMs)} ms.`)
+
+/** `exchange` rejects only on a bug of ours, and then nobody knows what was sent. */
+const brokenAdapter = (thrown: unknown): ExchangeResult => ({
+  failure: {
+    error: GatewayError.from(thrown),
+    kind: 'malformed',
+    billing: 'maybe_billed',
+    retryable: false,
+    retryAfterMs: undefined,
+  },
+  usage: undefined,
+  implausibleUsage: undefined,
+  finish: undefined,
+  outputBytes: 0,
+  httpStatus: undefined,
+  providerResponseId: undefined,
+  tail: undefined,
+})

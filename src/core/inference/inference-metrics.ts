@@ -1,0 +1,12 @@
+import type { ErrorCode } from '../errors.ts'
+import type { UsageEnd } from '../usage/usage-record.ts'
+import type { Operation } from './call.ts'
+
+/** What the pipeline reports for operators; metrics are for rates and never for money. */
+export interface InferenceMetrics {
+  /** Turned away before anything was dispatched. */
+  refused(operation: Operation, code: ErrorCode): void
+  dispatched(): void
+  /** `modelLabel` is a configured name, so that a client cannot make series. */
+  settled(record: UsageEnd, modelLabel: string): void
+}

@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.ts'
+import { GatewayError } from '../errors.ts'
+import type { Caller } from '../keys/caller.ts'
+import type { Log } from '../log.ts'
+import type { Candidate } from '../routing/route.ts'
+import type { RoutingSnapshot } from '../routing/snapshot.ts'
+import type { Ticket } from './admit.ts'
+import { attempt } from './attempt.ts'
+import type { AnswerSink, Call } from './call.ts'
+import type { InferenceMetrics } from './inference-metrics.ts'
+
+/** The one path of every inference request, whichever door it came through. */
+export interface Pipeline {
+  /** First stage, on its own so that a door can turn a stranger away before it reads a body. */
+  authenticate(credential: string | undefined): Caller | Promise<Caller>
+  /** Drives the sink to its `end` or `fail`; never rejects. */
+  run(call: Call, sink: AnswerSink): Promise<void>
+}
+
+export interface PipelineDeps {
+  authenticate(credential: string | undefined): Caller | Promise<Caller>
+  snapshot(): RoutingSnapshot
+  /** In the order in which they are to be tried; at least one. */
+  route(snapshot: RoutingSnapshot, call: Call): readonly Candidate[]
+  /** Resolves once the intent to call survives a crash. */
+  admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket>
+  clock: Clock
+  metrics: InferenceMetrics
+  log: Log
+}
+
+/** authenticate -> admit -> route -> attempt -> stream -> settle: nothing is dispatched unadmitted or left unsettled. */
+export function createPipeline(deps: PipelineDeps): Pipeline {
+  return {
+    authenticate: deps.authenticate,
+    async run(call, sink) {
+      let candidates: readonly Candidate[]
+      let ticket: Ticket
+      try {
+        candidates = deps.route(deps.snapshot(), call)
+        ticket = await deps.admit(call, candidates)
+      } catch (thrown) {
+        refuse(deps, call, sink, thrown)
+        return
+      }
+      deps.metrics.dispatched()
+      const { attempts, output } = await attempt(call, candidates, sink, deps.clock)
+      await ticket.settle(attempts, output.firstOutputMs)
+      const last = attempts[attempts.length - 1]?.result
+      if (last?.failure) sink.fail(last.failure.error)
+      else output.end(last?.tail)
+    },
+  }
+}
+
+function refuse({ log, metrics }: PipelineDeps, call: Call, sink: AnswerSink, thrown: unknown): void {
+  const error = GatewayError.from(thrown)
+  if (error.code === 'internal_error') log.error({ err: thrown, request_id: call.requestId }, 'A request failed inside.')
+  metrics.refused(call.operation, error.code)
+  sink.fail(error)
+}

@@ -1,0 +1,147 @@
+import type { Clock } from '../clock.ts'
+import { unreachable } from '../errors.ts'
+import { zeroNanoUsd } from '../money.ts'
+import { costOf } from '../pricing/cost.ts'
+import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
+import type { Units, Usage, UsageSource } from '../usage/usage.ts'
+import type { Finish, TerminalState, UsageAttempt, UsageEnd, UsageIntent } from '../usage/usage-record.ts'
+import type { AccountedCandidate } from './admit.ts'
+import type { Attempt } from './attempt.ts'
+import type { Call } from './call.ts'
+
+/** Bytes of ordinary text that make a token; used only where no provider counted for us. */
+const bytesPerToken = 4
+
+/** What was consumed, and who says so. */
+interface Consumption {
+  source: UsageSource
+  billing: UsageAttempt['billing']
+  usage: Usage
+}
+
+/**
+ * The terminal record of a call. Pure: the same attempts give the same record.
+ *
+ * @param prices - one per candidate, in the order of the attempts
+ */
+export function usageEndOf(
+  intent: UsageIntent,
+  call: Call,
+  attempts: readonly Attempt[],
+  prices: readonly AccountedCandidate[],
+  firstOutputMs: number | undefined,
+  clock: Clock,
+): UsageEnd {
+  const { input_tokens_estimate, orphan_cost_nano: _orphanCost, ...identity } = intent
+  let costNano = 0n
+  let unpriced = false
+  let last: Consumption = nothing
+  const rows = attempts.map((made, index): UsageAttempt => {
+    const { price, unpriced: unpricedModel } = prices[index] as AccountedCandidate
+    last = consumptionOf(made.result, input_tokens_estimate)
+    const bill = price && last.billing !== 'not_billed' ? costOf(price, last.usage) : free
+    costNano += bill.costNano
+    const used = last.source !== 'none'
+    unpriced ||= used && (unpricedModel || bill.unpricedKinds.length > 0)
+    return {
+      attempt_no: index + 1,
+      provider: made.candidate.provider.name,
+      model: made.candidate.model,
+      outcome: made.result.failure?.kind ?? 'answered',
+      http_status: made.result.httpStatus ?? null,
+      error_code: made.result.failure?.error.code ?? null,
+      billing: last.billing,
+      units: last.usage.units,
+      price_version: price && !unpricedModel ? price.id : null,
+      cost_nano: bill.costNano.toString(),
+      total_ms: Math.round(made.totalMs),
+    }
+  })
+  const final = attempts[attempts.length - 1]
+  const { units, inputTokens, outputTokens } = last.usage
+  return {
+    ...identity,
+    provider: final?.candidate.provider.name ?? null,
+    model: final?.candidate.model ?? null,
+    price_version: rows[rows.length - 1]?.price_version ?? null,
+    unpriced,
+    ended_at: new Date(clock.nowMs()).toISOString(),
+    state: stateOf(last.source, costNano),
+    finish: finishOf(final?.result),
+    usage_source: last.source,
+    http_status: final?.result.httpStatus ?? null,
+    error_code: final?.result.failure?.error.code ?? null,
+    input_tokens: inputTokens,
+    cache_read_tokens: (units.cache_read ?? 0) + (units.cache_read_audio ?? 0),
+    cache_write_tokens: (units.cache_write_5m ?? 0) + (units.cache_write_1h ?? 0) + (units.cache_write_audio ?? 0),
+    output_tokens: outputTokens,
+    reasoning_tokens: units.reasoning ?? 0,
+    units,
+    implausible_usage: final?.result.implausibleUsage ?? null,
+    provider_cost_nano: costNano.toString(),
+    charged_nano: costNano.toString(),
+    first_output_ms: firstOutputMs === undefined ? null : Math.round(firstOutputMs - call.startedMs),
+    total_ms: Math.round(clock.monotonicMs() - call.startedMs),
+    provider_response_id: final?.result.providerResponseId ?? null,
+    attempts: rows,
+  }
+}
+
+const free = { costNano: zeroNanoUsd, unpricedKinds: [] } as const
+
+const nothing: Consumption = {
+  source: 'none',
+  billing: 'not_billed',
+  usage: { units: {}, inputTokens: 0, outputTokens: 0, totalTokens: 0, serviceTier: 'default' },
+}
+
+/** The table "Which number to charge" of docs/accounting.md, row by row. */
+function consumptionOf(result: ExchangeResult, inputTokensEstimate: number): Consumption {
+  const { failure, usage, outputBytes } = result
+  if (usage) return { source: 'provider', billing: 'billed', usage: { ...usage, units: { ...usage.units, request: 1 } } }
+  if (!failure) return counted(inputTokensEstimate, outputBytes)
+  if (failure.billing !== 'maybe_billed') return nothing
+  switch (failure.kind) {
+    case 'cancelled':
+      return counted(inputTokensEstimate, outputBytes)
+    case 'timeout':
+      return outputBytes > 0
+        ? counted(inputTokensEstimate, outputBytes)
+        : { ...counted(inputTokensEstimate, 0), source: 'estimated' }
+    case 'connect':
+    case 'status':
+    case 'cut':
+    case 'malformed':
+    case 'in-stream':
+    case 'refused':
+      return outputBytes > 0 ? counted(inputTokensEstimate, outputBytes) : { ...nothing, billing: 'unknown' }
+    default:
+      return unreachable(failure.kind)
+  }
+}
+
+function counted(inputTokens: number, outputBytes: number): Consumption {
+  const outputTokens = Math.ceil(outputBytes / bytesPerToken)
+  const units: Units = { input: inputTokens, output: outputTokens, request: 1 }
+  return {
+    source: 'counted',
+    billing: 'estimated',
+    usage: { units, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, serviceTier: 'default' },
+  }
+}
+
+function stateOf(source: UsageSource, costNano: bigint): TerminalState {
+  if (source === 'estimated') return 'estimated'
+  return source === 'none' && costNano === 0n ? 'released' : 'settled'
+}
+
+function finishOf(result: ExchangeResult | undefined): Finish | null {
+  if (!result?.failure) return result?.finish ?? 'stop'
+  return finishOfFailure(result.failure)
+}
+
+function finishOfFailure({ kind, error }: ExchangeFailure): Finish {
+  if (error.code === 'server_shutting_down') return 'shutdown'
+  if (kind === 'cancelled') return 'client_disconnected'
+  return kind === 'timeout' ? 'timeout' : 'provider_error'
+}
