@@ -43,6 +43,8 @@ export class TenantsAndAdmins extends Migration {
         updated_at timestamptz not null default now(),
         unique (email)
       );
+      create index admin_users_email_trgm on admin_users using gin (email gin_trgm_ops);
+      create index admin_users_display_name_trgm on admin_users using gin (display_name gin_trgm_ops);
 
       create table admin_tokens (
         id uuid primary key,

@@ -17,6 +17,7 @@ export class RoutingAndCatalog extends Migration {
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
       );
+      create index providers_name_trgm on providers using gin (name gin_trgm_ops);
 
       -- Secrets sealed by the envelope of docs/architecture.md; providers declared in the file keep theirs in the file.
       create table provider_credentials (

@@ -25,6 +25,7 @@ export class KeysAndBudgets extends Migration {
       create index api_keys_organization on api_keys (organization_id, created_at desc, id desc);
       create index api_keys_team on api_keys (team_id);
       create index api_keys_pepper on api_keys (pepper_id);
+      create index api_keys_updated on api_keys (updated_at);
       create index api_keys_name_trgm on api_keys using gin (name gin_trgm_ops);
       create unique index api_keys_file_name on api_keys (name) where managed_by = 'file' and revoked_at is null;
 

@@ -3,6 +3,7 @@ import { Migration } from '@mikro-orm/migrations'
 /**
  * What every call used and cost. The three large tables are partitioned by the UTC day on which the call was
  * reserved; the partition job (src/core/db/partitions.ts) makes days ahead and drops what retention has passed.
+ * A row of any other day goes to the default partition: usage is never refused for want of a partition.
  * A uuidv7 request id belongs to exactly one `reserved_at`, so (reserved_at, request_id) is unique by request id.
  */
 export class Usage extends Migration {
@@ -58,6 +59,9 @@ export class Usage extends Migration {
       create index usage_records_organization on usage_records (organization_id, reserved_at desc, request_id desc);
       create index usage_records_tags on usage_records using gin (tags jsonb_path_ops);
       create index usage_records_open on usage_records (owner_replica) where state = 'reserved';
+      create index usage_records_client_request on usage_records (client_request_id)
+        where client_request_id is not null;
+      create table usage_records_default partition of usage_records default;
 
       create table usage_attempts (
         request_id uuid not null,
@@ -77,6 +81,7 @@ export class Usage extends Migration {
         created_at timestamptz not null default now(),
         primary key (reserved_at, request_id, attempt_no)
       ) partition by range (reserved_at);
+      create table usage_attempts_default partition of usage_attempts default;
 
       -- Append only: a charge at settlement, adjustments after it. Reports of money sum these.
       create table ledger_entries (
@@ -96,6 +101,8 @@ export class Usage extends Migration {
       ) partition by range (reserved_at);
       create index ledger_entries_period on ledger_entries (budget_period_id);
       create index ledger_entries_key on ledger_entries (key_id, reserved_at desc);
+      create index ledger_entries_organization on ledger_entries (organization_id, reserved_at desc);
+      create table ledger_entries_default partition of ledger_entries default;
 
       create function refuse_change() returns trigger language plpgsql as $$
       begin
@@ -104,7 +111,9 @@ export class Usage extends Migration {
       create trigger ledger_entries_append_only before update or delete on ledger_entries
         for each row execute function refuse_change();
 
+      -- What a bucket is about may hold nulls, hence the key of its own.
       create table usage_hourly (
+        id bigint generated always as identity primary key,
         bucket timestamptz not null,
         organization_id uuid not null,
         team_id uuid,
@@ -124,6 +133,8 @@ export class Usage extends Migration {
         updated_at timestamptz not null default now(),
         unique nulls not distinct (bucket, organization_id, team_id, key_id, provider, model, alias)
       );
+      create index usage_hourly_organization on usage_hourly (organization_id, bucket);
+      create index usage_hourly_key on usage_hourly (key_id, bucket);
       create table usage_daily (like usage_hourly including all);
       create table monthly_usage_summary (like usage_hourly including all);
     `)

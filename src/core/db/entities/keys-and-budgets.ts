@@ -1,0 +1,158 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
+import { bytes, instant, jsonObject, nano, now, timestamps } from './columns.ts'
+import { OrganizationEntity, TeamEntity } from './tenants-and-admins.ts'
+
+export const ApiKeyEntity = defineEntity({
+  name: 'ApiKey',
+  tableName: 'api_keys',
+  properties: {
+    id: p.uuid().primary(),
+    organization: () => p.manyToOne(OrganizationEntity).ref(),
+    team: () => p.manyToOne(TeamEntity).ref().nullable().deleteRule('no action'),
+    name: p.text(),
+    secretDigest: bytes().unique().hidden(),
+    pepperId: p.text(),
+    displayPrefix: p.text(),
+    last4: p.text(),
+    enabled: p.boolean().default(true),
+    /** Null allows every model. */
+    allowedModels: p.array().columnType('text[]').nullable(),
+    unpricedPolicy: p.enum(['block', 'estimate', 'allow']).nullable(),
+    expiresAt: instant().nullable(),
+    revokedAt: instant().nullable(),
+    managedBy: p.enum(['system', 'file', 'admin', 'operator']),
+    ...timestamps(),
+  },
+})
+export type ApiKeyEntity = InferEntity<typeof ApiKeyEntity>
+
+export const KeyMetadataEntity = defineEntity({
+  name: 'KeyMetadata',
+  tableName: 'key_metadata',
+  properties: {
+    apiKey: () => p.oneToOne(ApiKeyEntity).ref().primary().owner().deleteRule('cascade').updateRule('no action'),
+    description: p.text().nullable(),
+    tags: jsonObject<Record<string, string>>().defaultRaw(`'{}'`),
+    metadata: jsonObject().defaultRaw(`'{}'`),
+    ...timestamps(),
+  },
+})
+export type KeyMetadataEntity = InferEntity<typeof KeyMetadataEntity>
+
+export const RateLimitEntity = defineEntity({
+  name: 'RateLimit',
+  tableName: 'rate_limits',
+  properties: {
+    id: p.uuid().primary(),
+    apiKey: () => p.manyToOne(ApiKeyEntity).ref().nullable().deleteRule('cascade'),
+    team: () => p.manyToOne(TeamEntity).ref().nullable().deleteRule('cascade'),
+    organization: () => p.manyToOne(OrganizationEntity).ref().nullable().deleteRule('cascade'),
+    requestsPerMinute: p.bigint('bigint').nullable(),
+    tokensPerMinute: p.bigint('bigint').nullable(),
+    maxConcurrent: p.integer().nullable(),
+    algorithm: p.enum(['sliding_window', 'token_bucket']).default('sliding_window'),
+    strict: p.boolean().default(false),
+    ...timestamps(),
+  },
+})
+export type RateLimitEntity = InferEntity<typeof RateLimitEntity>
+
+export const BudgetEntity = defineEntity({
+  name: 'Budget',
+  tableName: 'budgets',
+  properties: {
+    id: p.uuid().primary(),
+    apiKey: () => p.manyToOne(ApiKeyEntity).ref().nullable().deleteRule('cascade'),
+    team: () => p.manyToOne(TeamEntity).ref().nullable().deleteRule('cascade'),
+    organization: () => p.manyToOne(OrganizationEntity).ref().nullable().deleteRule('cascade'),
+    tagKey: p.text().nullable(),
+    tagValue: p.text().nullable(),
+    amountNano: nano(),
+    period: p.enum(['hour', 'day', 'week', 'month', 'quarter', 'total']),
+    timeZone: p.text().default('UTC'),
+    mode: p.enum(['hard', 'soft']),
+    alertThresholdsPercent: p.array<number>(Number, String).columnType('integer[]').defaultRaw(`'{50,80,100}'`),
+    temporaryIncreaseNano: nano().defaultRaw('0'),
+    temporaryIncreaseUntil: instant().nullable(),
+    managedBy: p.enum(['file', 'admin', 'operator']),
+    ...timestamps(),
+  },
+})
+export type BudgetEntity = InferEntity<typeof BudgetEntity>
+
+export const BudgetPeriodEntity = defineEntity({
+  name: 'BudgetPeriod',
+  tableName: 'budget_periods',
+  properties: {
+    id: p.uuid().primary(),
+    budget: () => p.manyToOne(BudgetEntity).ref().deleteRule('cascade'),
+    periodStart: instant(),
+    /** Null for a budget of all time. */
+    periodEnd: instant().nullable(),
+    limitNano: nano(),
+    mode: p.enum(['hard', 'soft']),
+    committedNano: nano().defaultRaw('0'),
+    leasedNano: nano().defaultRaw('0'),
+    ...timestamps(),
+  },
+})
+export type BudgetPeriodEntity = InferEntity<typeof BudgetPeriodEntity>
+
+export const BudgetLeaseEntity = defineEntity({
+  name: 'BudgetLease',
+  tableName: 'budget_leases',
+  properties: {
+    id: p.uuid().primary(),
+    budgetPeriod: () => p.manyToOne(BudgetPeriodEntity).ref().deleteRule('cascade'),
+    ownerReplica: p.text(),
+    amountNano: nano(),
+    heartbeatAt: now(),
+    ...timestamps(),
+  },
+})
+export type BudgetLeaseEntity = InferEntity<typeof BudgetLeaseEntity>
+
+export const WebhookEntity = defineEntity({
+  name: 'Webhook',
+  tableName: 'webhooks',
+  properties: {
+    id: p.uuid().primary(),
+    organization: () => p.manyToOne(OrganizationEntity).ref().nullable().deleteRule('cascade'),
+    url: p.text(),
+    events: p.array().columnType('text[]'),
+    sealedSecret: jsonObject().hidden(),
+    enabled: p.boolean().default(true),
+    disabledReason: p.text().nullable(),
+    ...timestamps(),
+  },
+})
+export type WebhookEntity = InferEntity<typeof WebhookEntity>
+
+export const WebhookDeliveryEntity = defineEntity({
+  name: 'WebhookDelivery',
+  tableName: 'webhook_deliveries',
+  properties: {
+    id: p.uuid().primary(),
+    webhook: () => p.manyToOne(WebhookEntity).ref().deleteRule('cascade'),
+    event: p.text(),
+    payload: jsonObject(),
+    attempts: p.integer().default(0),
+    nextAttemptAt: instant().nullable(),
+    deliveredAt: instant().nullable(),
+    lastStatus: p.integer().nullable(),
+    lastFailure: p.text().nullable(),
+    ...timestamps(),
+  },
+})
+export type WebhookDeliveryEntity = InferEntity<typeof WebhookDeliveryEntity>
+
+export const SecretCanaryEntity = defineEntity({
+  name: 'SecretCanary',
+  tableName: 'secret_canaries',
+  properties: {
+    name: p.text().primary(),
+    fingerprint: p.text(),
+    createdAt: now(),
+  },
+})
+export type SecretCanaryEntity = InferEntity<typeof SecretCanaryEntity>
