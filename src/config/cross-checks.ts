@@ -1,0 +1,128 @@
+import { isIP } from 'node:net'
+import { Secret } from '../core/secret.ts'
+import type { AddressGuard } from '../core/upstream/address-guard.ts'
+import type { ConfigProblem } from './problem.ts'
+import { baseUrlOf } from './schema-fields.ts'
+
+export interface CrossCheckContext {
+  guard: AddressGuard
+  /** Providers that exist beside the file's. */
+  otherProviders: readonly string[]
+  /** Stands in while the file declares no provider. */
+  builtinProvider: string
+}
+
+/**
+ * What no single field can tell: names that stand twice or point nowhere, and hosts that may not be reached. Takes the
+ * file before its fields are checked and skips what is not of the expected kind, so that one report has all problems.
+ */
+export function crossCheck(
+  content: unknown,
+  { guard, otherProviders, builtinProvider }: CrossCheckContext,
+): ConfigProblem[] {
+  const providers = itemsOf(content, 'providers')
+  const models = itemsOf(content, 'models')
+  const aliases = itemsOf(content, 'aliases')
+  const keys = itemsOf(content, 'keys')
+  const declaredNames = providers.flatMap(({ item }) => textOf(item, 'name') ?? [])
+  const providerNames = new Set([
+    ...declaredNames,
+    ...otherProviders,
+    ...(providers.length === 0 ? [builtinProvider] : []),
+  ])
+  const known = [...providerNames].sort().join(', ')
+
+  const problems = [providers, aliases, keys].flatMap((items) =>
+    repeated(items, 'name', (item) => textOf(item, 'name')),
+  )
+  const report = (path: string, message: string): void => {
+    problems.push({ path, message })
+  }
+  problems.push(
+    ...repeated(models, 'name', (item) => pairOf(textOf(item, 'provider'), textOf(item, 'name'))),
+    ...repeated(keys, 'secret', (item) => secretOf(item)),
+  )
+  for (const { path, item } of providers) {
+    const message = hostProblem(textOf(item, 'baseUrl'), guard)
+    if (message) report(`${path}.baseUrl`, message)
+  }
+  const catalogProblem = hostProblem(textOf(memberOf(content, 'catalog'), 'url'), guard)
+  if (catalogProblem) report('catalog.url', catalogProblem)
+
+  const checkProvider = (path: string, item: unknown): void => {
+    const name = textOf(item, 'provider')
+    if (name === undefined || providerNames.has(name)) return
+    report(`${path}.provider`, `names no provider; expected ${known}`)
+  }
+  for (const { path, item } of models) checkProvider(path, item)
+  for (const { path, item } of aliases) {
+    const name = textOf(item, 'name') ?? ''
+    if (providerNames.has(name)) report(`${path}.name`, 'is the name of a provider, too; expected another one')
+    const slash = name.indexOf('/')
+    if (slash > 0 && providerNames.has(name.slice(0, slash))) {
+      report(`${path}.name`, 'reads as a model of a provider (provider/model); expected another name')
+    }
+    const targets = itemsOf(item, 'targets', `${path}.`)
+    for (const target of targets) checkProvider(target.path, target.item)
+    problems.push(
+      ...repeated(targets, 'model', (target) => pairOf(textOf(target, 'provider'), textOf(target, 'model'))),
+    )
+  }
+  return problems
+}
+
+/** @returns why an upstream may not be reached there; undefined also when the URL is not one, which its field reports */
+export function hostProblem(text: string | undefined, guard: AddressGuard): string | undefined {
+  const url = text === undefined ? undefined : baseUrlOf(text)
+  if (!url || guard.isAllowedPrivateHost(url.hostname)) return undefined
+  if (url.protocol === 'http:') return 'expected https, or its host among LLMGW_PRIVATE_UPSTREAMS'
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  // Names are checked when they are resolved, at each connect.
+  if (isIP(host) === 0 || guard.refusal(host, host) === undefined) return undefined
+  return 'expected a public address, or this one among LLMGW_PRIVATE_UPSTREAMS'
+}
+
+interface Item {
+  path: string
+  item: unknown
+}
+
+function itemsOf(parent: unknown, field: string, prefix = ''): Item[] {
+  const list = memberOf(parent, field)
+  return Array.isArray(list) ? list.map((item, index) => ({ path: `${prefix}${field}[${index}]`, item })) : []
+}
+
+/** Each item after the first that has the same value. */
+function repeated(
+  items: readonly Item[],
+  field: string,
+  identify: (item: unknown) => string | undefined,
+): ConfigProblem[] {
+  const firstPaths = new Map<string, string>()
+  const problems: ConfigProblem[] = []
+  for (const { path, item } of items) {
+    const value = identify(item)
+    if (value === undefined) continue
+    const first = firstPaths.get(value)
+    if (first === undefined) firstPaths.set(value, path)
+    else problems.push({ path: `${path}.${field}`, message: `is the same as in ${first}; expected another one` })
+  }
+  return problems
+}
+
+function memberOf(parent: unknown, field: string): unknown {
+  return typeof parent === 'object' && parent !== null ? (parent as Record<string, unknown>)[field] : undefined
+}
+
+function textOf(parent: unknown, field: string): string | undefined {
+  const value = memberOf(parent, field)
+  return typeof value === 'string' ? value : undefined
+}
+
+function secretOf(key: unknown): string | undefined {
+  const value = memberOf(key, 'secret')
+  return value instanceof Secret ? value.reveal() : textOf(key, 'secret')
+}
+
+const pairOf = (first: string | undefined, second: string | undefined): string | undefined =>
+  first === undefined || second === undefined ? undefined : JSON.stringify([first, second])

@@ -1,0 +1,129 @@
+import { nanoUsd } from '../core/money.ts'
+import type {
+  DeclaredAlias,
+  DeclaredConfiguration,
+  DeclaredKey,
+  DeclaredModel,
+  DeclaredProvider,
+} from '../core/routing/declared-configuration.ts'
+import type { EnvironmentSettings } from './environment.ts'
+import type { ConfigFile } from './file-schema.ts'
+import type { FileKey } from './key-schema.ts'
+import { type FileModel, rateTablesOf } from './model-schema.ts'
+import { demoDefaults, type FileProvider, timeoutsSchema } from './provider-schema.ts'
+
+export const builtinProviderName = 'demo'
+export const openAiProviderName = 'openai'
+
+/** Joins what the file, the environment and the gateway itself bring; the file wins where names meet. */
+export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentSettings): DeclaredConfiguration {
+  const fromFile = file.providers.map(toProvider)
+  const fromEnvironment = environmentProviders(settings).filter(
+    ({ name }) => !fromFile.some((provider) => provider.name === name),
+  )
+  // A key that happens to be in the environment must not take the first steps away.
+  const providers = [...fromFile, ...fromEnvironment, ...(fromFile.length === 0 ? [builtinDemo()] : [])]
+  const models = file.models.map(toModel)
+  return {
+    providers,
+    models: [...models, ...demoModels(providers, models)],
+    aliases: file.aliases satisfies readonly FileAlias[] as readonly DeclaredAlias[],
+    keys: file.keys.map(toKey),
+  }
+}
+
+type FileAlias = ConfigFile['aliases'][number]
+
+function toProvider(provider: FileProvider): DeclaredProvider {
+  const { name, enabled, passthroughModels, timeouts } = provider
+  const common = { name, managedBy: 'file' as const, enabled, passthroughModels, timeouts }
+  if (provider.type === 'demo') {
+    return { ...common, type: 'demo', tokensPerSecond: provider.tokensPerSecond, latencyMs: provider.latencyMs }
+  }
+  const headers = Object.entries(provider.headers).map(([header, value]) => [header.toLowerCase(), value] as const)
+  return {
+    ...common,
+    type: provider.type,
+    baseUrl: provider.baseUrl,
+    apiKey: provider.credentials.apiKey,
+    organization: provider.organization,
+    project: provider.project,
+    headers: Object.fromEntries(headers),
+    preset: provider.type === 'openai-compatible' ? provider.preset : undefined,
+  }
+}
+
+function environmentProviders({ openAi }: EnvironmentSettings): DeclaredProvider[] {
+  if (!openAi) return []
+  return [
+    {
+      name: openAiProviderName,
+      managedBy: 'environment',
+      enabled: true,
+      passthroughModels: false,
+      timeouts: timeoutsSchema.parse({}),
+      type: 'openai',
+      baseUrl: openAi.baseUrl,
+      apiKey: openAi.apiKey,
+      organization: undefined,
+      project: undefined,
+      headers: {},
+      preset: undefined,
+    },
+  ]
+}
+
+const builtinDemo = (): DeclaredProvider => ({
+  name: builtinProviderName,
+  managedBy: 'builtin',
+  enabled: true,
+  passthroughModels: false,
+  timeouts: timeoutsSchema.parse({}),
+  type: 'demo',
+  ...demoDefaults,
+})
+
+/** The models that every demo provider serves, for nothing, unless the file says otherwise about them. */
+function demoModels(providers: readonly DeclaredProvider[], declared: readonly DeclaredModel[]): DeclaredModel[] {
+  return providers
+    .filter(({ type }) => type === 'demo')
+    .flatMap(({ name: provider }) => [
+      { ...demoModel, provider, name: 'demo-chat', mode: 'chat' as const, maxOutputTokens: 4_096 },
+      { ...demoModel, provider, name: 'demo-embedding', mode: 'embedding' as const, maxOutputTokens: undefined },
+    ])
+    .filter((model) => !declared.some(({ provider, name }) => provider === model.provider && name === model.name))
+}
+
+const demoModel = {
+  contextWindowTokens: 128_000,
+  rateTables: [{ serviceTier: 'default' as const, aboveInputTokens: 0, rates: { input: '0', output: '0' } }],
+}
+
+function toModel(model: FileModel): DeclaredModel {
+  const { provider, name, mode, contextWindowTokens, maxOutputTokens } = model
+  return { provider, name, mode, contextWindowTokens, maxOutputTokens, rateTables: rateTablesOf(model) }
+}
+
+function toKey({ unpricedModels, expiresAt, budgets, rateLimits, ...key }: FileKey): DeclaredKey {
+  return {
+    name: key.name,
+    secret: key.secret,
+    description: key.description,
+    organization: key.organization,
+    team: key.team,
+    enabled: key.enabled,
+    allowedModels: key.allowedModels,
+    unpricedPolicy: unpricedModels,
+    expiresAtMs: expiresAt,
+    rateLimits: rateLimits && {
+      requestsPerMinute: rateLimits.requestsPerMinute,
+      tokensPerMinute: rateLimits.tokensPerMinute,
+      maxConcurrent: rateLimits.maxConcurrent,
+      algorithm: rateLimits.algorithm,
+      strict: rateLimits.strict,
+    },
+    budgets: budgets.map(({ amountUsd, ...budget }) => ({ amountNano: nanoUsd(amountUsd), ...budget })),
+    tags: key.tags,
+    metadata: key.metadata,
+  }
+}

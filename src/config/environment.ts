@@ -1,0 +1,261 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { Secret } from '../core/secret.ts'
+import { createAddressGuard } from '../core/upstream/address-guard.ts'
+import { nearestName } from './nearest-name.ts'
+import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
+import { openAiBaseUrl } from './provider-schema.ts'
+import { baseUrlField, credentialCheck, type SecretCheck, secretField } from './schema-fields.ts'
+
+/** What the environment sets: fixed for the life of the process. */
+export interface EnvironmentSettings {
+  /** Absolute. */
+  readonly dataDir: string
+  readonly configPath: string | undefined
+  readonly host: string
+  /** 0 means any free port. */
+  readonly restPort: number
+  readonly opsPort: number
+  readonly databaseUrl: Secret | undefined
+  readonly masterKey: Secret | undefined
+  readonly keyPepper: Secret | undefined
+  /** Hosts, addresses and CIDR ranges, as `createAddressGuard` takes them. */
+  readonly privateUpstreams: readonly string[]
+  readonly migrate: 'auto' | 'off'
+  readonly logLevel: LogLevel
+  /** How long after SIGTERM new calls are still accepted, while readiness already says no. */
+  readonly drainDelayMs: number
+  /** How long streams may run on after that. */
+  readonly drainTimeoutMs: number
+  /** Undefined when no OPENAI_API_KEY is set. */
+  readonly openAi: { readonly apiKey: Secret; readonly baseUrl: string } | undefined
+}
+
+export type LogLevel = (typeof logLevels)[number]
+const drainMsMax = 3_600_000
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** @throws an error with a `code` such as ENOENT */
+export type ReadFile = (path: string) => string
+
+/** Every variable with an effect in this release. Each one of type secret can also be given as NAME_FILE. */
+export const environmentSchema = z.object({
+  LLMGW_CONFIG: z.string().optional().describe('Path of the config file, YAML or TOML. Without it nothing is read.'),
+  LLMGW_DATA_DIR: z
+    .string()
+    .default('./.llmgw')
+    .describe('Folder for the built-in database, generated secrets and the usage journal.'),
+  LLMGW_HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]+$/, 'expected an address or a host name to listen on')
+    .default('127.0.0.1')
+    .describe('Address that all listeners bind to; `0.0.0.0` is every IPv4 interface.'),
+  LLMGW_PORT: port(8080).describe('REST listener, `/v1/*`. 0 takes any free port.'),
+  LLMGW_OPS_PORT: port(9090).describe('Private listener: `/metrics`, `/healthz`, `/readyz`. 0 takes any free port.'),
+  DATABASE_URL: secretField(databaseUrlCheck)
+    .optional()
+    .describe('PostgreSQL, as `postgres://user:password@host:5432/name`. Without it the built-in one is started.'),
+  LLMGW_MASTER_KEY: secretField(rootSecretCheck)
+    .optional()
+    .describe(
+      'Protects stored credentials: 32 bytes in base64 or hexadecimal, generated into the data folder without it.',
+    ),
+  LLMGW_KEY_PEPPER: secretField(rootSecretCheck)
+    .optional()
+    .describe(
+      'Goes into the digests of virtual keys: 32 bytes in base64 or hexadecimal, generated into the data folder without it.',
+    ),
+  LLMGW_PRIVATE_UPSTREAMS: z
+    .string()
+    .transform((text) => text.split(',').flatMap((entry) => entry.trim() || []))
+    .superRefine((entries, context) => {
+      if (entries.every(isHostOrRange)) return
+      context.addIssue({
+        code: 'custom',
+        message: 'expected hosts, addresses and CIDR ranges, with commas between them',
+      })
+    })
+    .default([])
+    .meta({ type: 'list' })
+    .describe(
+      'Upstreams that may be reached although they are private, plain http allowed: hosts, addresses and CIDR ranges, with commas between them.',
+    ),
+  LLMGW_MIGRATE: z
+    .enum(['auto', 'off'])
+    .default('auto')
+    .describe('Whether pending migrations are applied at start; with `off` the process waits for a schema that fits.'),
+  LLMGW_LOG_LEVEL: z.enum(logLevels).default('info').describe('The least serious lines that are logged.'),
+  LLMGW_DRAIN_DELAY_MS: milliseconds(5_000).describe(
+    'After SIGTERM, how long new calls are still accepted while `/readyz` already answers 503.',
+  ),
+  LLMGW_DRAIN_TIMEOUT_MS: milliseconds(120_000).describe('After that, how long running calls may take to end.'),
+  OPENAI_API_KEY: secretField(credentialCheck)
+    .optional()
+    .describe('Creates the provider `openai`, unless the file declares one of that name.'),
+  OPENAI_BASE_URL: baseUrlField()
+    .default(openAiBaseUrl)
+    .describe('Where the provider that OPENAI_API_KEY creates is reached.'),
+})
+
+/** Names that later releases will read: not a mistake, and without effect. */
+export const reservedVariables: readonly string[] = [
+  'LLMGW_ADMIN_PORT',
+  'LLMGW_GRPC_PORT',
+  'LLMGW_ROLE',
+  'LLMGW_WORKERS',
+  'LLMGW_BOOTSTRAP_ADMIN_EMAIL',
+  'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
+  'LLMGW_BOOTSTRAP_ADMIN_PASSWORD_FILE',
+  'REDIS_URL',
+  'REDIS_URL_FILE',
+]
+
+export const secretVariables = ['DATABASE_URL', 'LLMGW_MASTER_KEY', 'LLMGW_KEY_PEPPER', 'OPENAI_API_KEY'] as const
+
+const variableNames = Object.keys(environmentSchema.shape)
+const knownNames = [...variableNames, ...secretVariables.map((name) => `${name}_FILE`), ...reservedVariables]
+
+/** Set by Kubernetes in every pod beside a Service named "llmgw", and nobody's doing. */
+const serviceLink = /^LLMGW_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)$/
+
+/** A variable that is set to nothing counts as not set: orchestrators pass on empty ones. */
+export function parseEnvironment(environment: Environment, readFile: ReadFile): Parsed<EnvironmentSettings> {
+  const problems: ConfigProblem[] = []
+  const given: Record<string, unknown> = {}
+  for (const name of variableNames) if (environment[name]) given[name] = environment[name]
+  for (const name of secretVariables) {
+    const path = environment[`${name}_FILE`]
+    if (!path) continue
+    if (given[name] !== undefined) {
+      problems.push({ path: `${name}_FILE`, message: `expected either ${name} or ${name}_FILE, found both` })
+      continue
+    }
+    const content = readSecretFile(path, readFile)
+    if (content instanceof Secret) given[name] = content
+    else problems.push({ path: `${name}_FILE`, message: content.problem })
+  }
+  const parsed = parseWithProblems(environmentSchema, given)
+  if (!parsed.ok) return { ok: false, problems: [...problems, ...parsed.problems] }
+  const variables = parsed.value
+  if (variables.LLMGW_PORT !== 0 && variables.LLMGW_PORT === variables.LLMGW_OPS_PORT) {
+    problems.push({ path: 'LLMGW_OPS_PORT', message: 'expected another port than LLMGW_PORT' })
+  }
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, value: toSettings(variables) }
+}
+
+/** Known apart from the rest, so that what is wrong elsewhere does not hide hosts that may not be reached. */
+export function privateUpstreamsOf(environment: Environment): readonly string[] | undefined {
+  const given = environment.LLMGW_PRIVATE_UPSTREAMS || undefined
+  return environmentSchema.shape.LLMGW_PRIVATE_UPSTREAMS.safeParse(given).data
+}
+
+/**
+ * Names that begin like ours and are none of ours: a typing mistake would otherwise be a setting that does nothing.
+ *
+ * @param referenced - names that the config file itself uses, whatever they begin with
+ */
+export function unknownVariables(environment: Environment, referenced: ReadonlySet<string>): ConfigProblem[] {
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('LLMGW_') && !knownNames.includes(name) && !referenced.has(name))
+    .filter((name) => !serviceLink.test(name))
+    .map((name) => {
+      const nearest = nearestName(name, knownNames)
+      return { path: name, message: `is not a known variable${nearest ? `; did you mean ${nearest}?` : ''}` }
+    })
+}
+
+export function declaresOpenAi(environment: Environment): boolean {
+  return Boolean(environment.OPENAI_API_KEY || environment.OPENAI_API_KEY_FILE)
+}
+
+/** What is set and does nothing, which an operator should hear about. */
+export function environmentWarnings(environment: Environment): ConfigProblem[] {
+  const reserved = reservedVariables
+    .filter((name) => environment[name])
+    .map((name) => ({ path: name, message: 'is reserved for a later release and has no effect yet' }))
+  if (!environment.OPENAI_BASE_URL || declaresOpenAi(environment)) return reserved
+  return [...reserved, { path: 'OPENAI_BASE_URL', message: 'has no effect without OPENAI_API_KEY' }]
+}
+
+/** @returns the content without the newline that editors leave at the end, or what is wrong, naming no content */
+export function readSecretFile(path: string, readFile: ReadFile): Secret | { problem: string } {
+  try {
+    return new Secret(readFile(path).replace(/\r?\n$/, ''))
+  } catch (error) {
+    return { problem: `expected a file that can be read (${errorCode(error)})` }
+  }
+}
+
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
+}
+
+function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentSettings {
+  const { OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl } = variables
+  return {
+    dataDir: resolve(variables.LLMGW_DATA_DIR),
+    configPath: variables.LLMGW_CONFIG,
+    host: variables.LLMGW_HOST,
+    restPort: variables.LLMGW_PORT,
+    opsPort: variables.LLMGW_OPS_PORT,
+    databaseUrl: variables.DATABASE_URL,
+    masterKey: variables.LLMGW_MASTER_KEY,
+    keyPepper: variables.LLMGW_KEY_PEPPER,
+    privateUpstreams: variables.LLMGW_PRIVATE_UPSTREAMS,
+    migrate: variables.LLMGW_MIGRATE,
+    logLevel: variables.LLMGW_LOG_LEVEL,
+    drainDelayMs: variables.LLMGW_DRAIN_DELAY_MS,
+    drainTimeoutMs: variables.LLMGW_DRAIN_TIMEOUT_MS,
+    openAi: apiKey ? { apiKey, baseUrl } : undefined,
+  }
+}
+
+function port(portDefault: number) {
+  return wholeNumberText(65_535, (given) =>
+    given.startsWith('tcp://')
+      ? 'expected a whole number from 0 to 65535; Kubernetes sets this for a Service of that name: use enableServiceLinks: false'
+      : 'expected a whole number from 0 to 65535',
+  )
+    .default(portDefault)
+    .meta({ type: 'port' })
+}
+
+function milliseconds(msDefault: number) {
+  return wholeNumberText(drainMsMax, () => `expected milliseconds, a whole number from 0 to ${drainMsMax}`)
+    .default(msDefault)
+    .meta({ type: 'milliseconds' })
+}
+
+function wholeNumberText(max: number, message: (given: string) => string) {
+  return z.string().transform((text, context) => {
+    if (/^\d{1,9}$/.test(text) && Number(text) <= max) return Number(text)
+    context.addIssue({ code: 'custom', message: message(text) })
+    return z.NEVER
+  })
+}
+
+function rootSecretCheck(text: string): ReturnType<SecretCheck> {
+  return /^([0-9a-f]{64}|[\w+/-]{43}=?)$/i.test(text)
+    ? undefined
+    : 'expected 32 bytes in base64 or hexadecimal, as `openssl rand -base64 32` makes them'
+}
+
+function databaseUrlCheck(text: string): ReturnType<SecretCheck> {
+  return /^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '')
+    ? undefined
+    : 'expected postgres://user:password@host:port/name, special characters in the password percent-encoded'
+}
+
+function isHostOrRange(entry: string): boolean {
+  // A slash without a number would be read as /0, which is everything.
+  if (entry.endsWith('/')) return false
+  try {
+    createAddressGuard([entry])
+    return true
+  } catch {
+    return false // RangeError: neither a host nor a range
+  }
+}

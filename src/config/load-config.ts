@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs'
+import { nanoUsd } from '../core/money.ts'
+import type { Price } from '../core/pricing/price.ts'
+import type { DeclaredConfiguration } from '../core/routing/declared-configuration.ts'
+import { Secret } from '../core/secret.ts'
+import { createAddressGuard } from '../core/upstream/address-guard.ts'
+import { type ReadConfigFile, readConfigFile } from './config-file.ts'
+import { crossCheck, hostProblem } from './cross-checks.ts'
+import { builtinProviderName, openAiProviderName, toDeclaredConfiguration } from './declared-from-file.ts'
+import {
+  declaresOpenAi,
+  type Environment,
+  type EnvironmentSettings,
+  environmentWarnings,
+  parseEnvironment,
+  privateUpstreamsOf,
+  type ReadFile,
+  unknownVariables,
+} from './environment.ts'
+import { type ConfigFile, fileSchema } from './file-schema.ts'
+import { type ConfigProblem, parseWithProblems } from './problem.ts'
+
+/** Everything the process is told, read once, validated and deeply frozen. */
+export interface Config {
+  readonly settings: EnvironmentSettings
+  readonly unpricedModels: ConfigFile['unpricedModels']
+  /** Rates for models of unknown price under the policy `estimate`. */
+  readonly unpricedEstimate: Price
+  readonly limits: Readonly<ConfigFile['limits']>
+  readonly catalog: Readonly<ConfigFile['catalog']>
+  readonly usage: Readonly<ConfigFile['usage']>
+  /** Providers with their credentials, models, aliases and keys. */
+  readonly declared: DeclaredConfiguration
+}
+
+export type LoadConfigResult =
+  | { ok: true; config: Config; warnings: readonly ConfigProblem[] }
+  | { ok: false; problems: readonly ConfigProblem[] }
+
+/** EX_CONFIG of sysexits.h: how the process ends when its configuration cannot be used. */
+export const configExitCode = 78
+
+/** @param environment - `process.env`, which nobody else reads */
+export function loadConfig(environment: Environment, readFile: ReadFile = readTextFile): LoadConfigResult {
+  return createConfigLoader(environment, readFile).load()
+}
+
+/**
+ * The environment is read here and then fixed; each `load` reads the config file anew. Secrets in files named by
+ * variables (NAME_FILE) belong to the environment.
+ */
+export function createConfigLoader(
+  environment: Environment,
+  readFile: ReadFile = readTextFile,
+): { load(): LoadConfigResult } {
+  const fixed: Environment = Object.freeze({ ...environment })
+  const parsed = parseEnvironment(fixed, readFile)
+  return {
+    load() {
+      const path = fixed.LLMGW_CONFIG
+      const file = path ? readConfigFile(path, fixed, readFile) : noFile
+      const checked = parseWithProblems(fileSchema, file.content ?? {})
+      const problems = [
+        ...(parsed.ok ? environmentHostProblems(parsed.value) : parsed.problems),
+        ...unknownVariables(fixed, file.variables),
+        ...fileProblems(file, checked.ok ? [] : checked.problems, fixed),
+      ]
+      if (problems.length > 0 || !parsed.ok || !checked.ok) return { ok: false, problems }
+      const warnings = [...environmentWarnings(fixed), ...unenforcedLimits(checked.value)]
+      return { ok: true, config: deepFreeze(toConfig(parsed.value, checked.value)), warnings }
+    },
+  }
+}
+
+/** The configuration in force, for an operator to read: JSON, money in nano-dollars as text, secrets as "[secret]". */
+export function formatConfig(config: Config): string {
+  return JSON.stringify(config, (_name, value) => (typeof value === 'bigint' ? value.toString() : value), 2)
+}
+
+const noFile: ReadConfigFile = { content: {}, problems: [], variables: new Set() }
+
+function readTextFile(path: string): string {
+  return readFileSync(path, 'utf8')
+}
+
+/** Nothing is said twice: a value that could not be resolved, or a file that could not be read, is no further problem. */
+function fileProblems(
+  file: ReadConfigFile,
+  schemaProblems: readonly ConfigProblem[],
+  environment: Environment,
+): ConfigProblem[] {
+  if (file.content === undefined) return file.problems
+  const unresolved = file.problems.map(({ path }) => path.replace(/\.fromFile$/, ''))
+  const isNew = ({ path }: ConfigProblem): boolean => !unresolved.some((start) => path.startsWith(start))
+  const checked = crossCheck(file.content, {
+    // A bad list is a problem already; hosts are judged once it is mended.
+    guard: createAddressGuard(privateUpstreamsOf(environment) ?? ['0.0.0.0/0', '::/0']),
+    otherProviders: declaresOpenAi(environment) ? [openAiProviderName] : [],
+    builtinProvider: builtinProviderName,
+  })
+  return [...file.problems, ...schemaProblems.filter(isNew), ...checked.filter(isNew)]
+}
+
+function environmentHostProblems({ openAi, privateUpstreams }: EnvironmentSettings): ConfigProblem[] {
+  const message = hostProblem(openAi?.baseUrl, createAddressGuard(privateUpstreams))
+  return message ? [{ path: 'OPENAI_BASE_URL', message }] : []
+}
+
+/** Silence would read as enforcement. */
+function unenforcedLimits({ keys }: ConfigFile): ConfigProblem[] {
+  const message = 'is stored but not enforced before the next release'
+  return keys.flatMap((key, index) => [
+    ...(key.rateLimits ? [{ path: `keys[${index}].rateLimits`, message }] : []),
+    ...(key.budgets.length > 0 ? [{ path: `keys[${index}].budgets`, message }] : []),
+  ])
+}
+
+function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
+  const { inputUsdPerMillion: input, outputUsdPerMillion: output } = file.unpricedEstimate
+  const rates = { input: nanoUsd(input), output: nanoUsd(output) }
+  return {
+    settings,
+    unpricedModels: file.unpricedModels,
+    unpricedEstimate: { id: 'unpriced-estimate', tables: [{ serviceTier: 'default', aboveInputTokens: 0, rates }] },
+    limits: file.limits,
+    catalog: file.catalog,
+    usage: file.usage,
+    declared: toDeclaredConfiguration(file, settings),
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  if (!(value instanceof Secret)) for (const item of Object.values(value)) deepFreeze(item)
+  return Object.freeze(value)
+}
