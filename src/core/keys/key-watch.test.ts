@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ChangedKey } from './key-look-up.store.ts'
+import { openKeyWatch } from './key-watch.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function openBench(answers: (ChangedKey[] | Error)[]) {
+  const asked: (string | undefined)[] = []
+  const invalidated: string[] = []
+  const watch = openKeyWatch({
+    lookUp: {
+      async changedSince(since) {
+        asked.push(since)
+        const answer = answers.shift() ?? []
+        if (answer instanceof Error) throw answer
+        return { changes: answer, until: `t${asked.length}` }
+      },
+    },
+    cache: { invalidate: (keyId) => invalidated.push(keyId) },
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+  })
+  return { watch, asked, invalidated, poll: () => vi.advanceTimersByTimeAsync(5_000) }
+}
+
+test('a changed key is invalidated within a poll, once for each change', async () => {
+  const { watch, asked, invalidated, poll } = openBench([
+    [],
+    [{ id: 'k1', at: '1' }],
+    [{ id: 'k1', at: '1' }],
+    [
+      { id: 'k1', at: '2' },
+      { id: 'k2', at: '2' },
+    ],
+  ])
+  await poll()
+  expect(invalidated).toEqual(['k1'])
+  await poll()
+  expect(invalidated).toEqual(['k1'])
+  await poll()
+  expect(invalidated).toEqual(['k1', 'k1', 'k2'])
+  expect(asked).toEqual([undefined, 't1', 't2', 't3'])
+  await watch.close()
+})
+
+test('what was missed while the database was away is asked for once it is back', async () => {
+  const { watch, asked, invalidated, poll } = openBench([
+    [],
+    new Error('down'),
+    new Error('down'),
+    [{ id: 'k1', at: '1' }],
+  ])
+  await poll()
+  await poll()
+  await poll()
+  expect(asked).toEqual([undefined, 't1', 't1', 't1'])
+  expect(invalidated).toEqual(['k1'])
+  await watch.close()
+})
+
+test('asks no more once it is closed', async () => {
+  const { watch, asked, poll } = openBench([])
+  await poll()
+  await watch.close()
+  await poll()
+  expect(asked).toHaveLength(2)
+})

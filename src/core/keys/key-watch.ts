@@ -1,0 +1,55 @@
+import type { Log } from '../log.ts'
+import type { KeyCache } from './key-cache.ts'
+import type { ChangedKey, KeyLookUp } from './key-look-up.store.ts'
+
+export interface KeyWatch {
+  close(): Promise<void>
+}
+
+export interface KeyWatchDeps {
+  lookUp: Pick<KeyLookUp, 'changedSince'>
+  cache: Pick<KeyCache, 'invalidate'>
+  log: Log
+  pollMs?: number
+}
+
+/**
+ * Asks the database for changed keys every few seconds, so that a revocation takes effect here although its event was
+ * lost or the key was changed by hand. What could not be asked for is caught up with once the database answers.
+ */
+export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDeps): KeyWatch {
+  let since: string | undefined
+  let seen = new Set<string>()
+  let failing = false
+  let closed = false
+  let timer: NodeJS.Timeout | undefined
+  let polling = poll()
+
+  async function poll(): Promise<void> {
+    try {
+      const { changes, until } = await lookUp.changedSince(since)
+      for (const change of changes) if (!seen.has(nameOf(change))) cache.invalidate(change.id)
+      seen = new Set(changes.map(nameOf))
+      since = until
+      failing = false
+    } catch (error) {
+      if (!failing) log.warn({ err: error }, 'changed keys cannot be asked for; caught up with later')
+      failing = true
+    }
+    if (closed) return
+    timer = setTimeout(() => {
+      polling = poll()
+    }, pollMs)
+    timer.unref()
+  }
+
+  return {
+    async close() {
+      closed = true
+      clearTimeout(timer)
+      await polling
+    },
+  }
+}
+
+const nameOf = ({ id, at }: ChangedKey): string => `${id} ${at}`
