@@ -5,7 +5,12 @@ import type { Provider } from '../providers/provider.ts'
 export interface RoutingSnapshot {
   /** `config_versions.version` at the time it was built. */
   readonly version: bigint
+  /** When a price changes although the configuration does not: milliseconds since the epoch, database time. */
+  readonly validUntilMs: number | undefined
+  /** Enabled ones, by name. */
   readonly providers: ReadonlyMap<string, ProviderEntry>
+  /** Names of providers that are switched off: a call that names one must not end up at another. */
+  readonly disabledProviders: ReadonlySet<string>
   readonly aliases: ReadonlyMap<string, AliasEntry>
   /** Bare model names to the enabled providers that serve them. */
   readonly providersByModel: ReadonlyMap<string, readonly ProviderEntry[]>
@@ -17,6 +22,10 @@ export interface ProviderEntry {
   /** Passes on model names that the catalog does not know. */
   readonly passthroughModels: boolean
   readonly models: ReadonlyMap<string, ModelEntry>
+  /** A model by its name, or by another name that the catalog's rules know for it, such as that of a dated version. */
+  findModel(name: string): ModelEntry | undefined
+  /** Changes with everything that `provider` was made from; a reload with the same one keeps its connections. */
+  readonly fingerprint: string
 }
 
 export interface ModelEntry {
@@ -31,8 +40,9 @@ export interface ModelEntry {
 
 export interface AliasEntry {
   readonly name: string
-  /** Ordered by priority; among equals the weight decides. */
+  /** Of enabled providers, ordered by priority; among equals the weight decides. May be empty. */
   readonly targets: readonly AliasTarget[]
+  readonly createdS: number
 }
 
 export interface AliasTarget {

@@ -1,0 +1,116 @@
+import type { UnpricedPolicy } from '../keys/caller.ts'
+import type { NanoUsd } from '../money.ts'
+import type { StoredRateTable } from '../pricing/price.ts'
+import type { Secret } from '../secret.ts'
+
+/**
+ * What an operator declares outside the database, in the config file and the environment: the whole of it, already
+ * validated, names resolved against each other. Immutable.
+ */
+export interface DeclaredConfiguration {
+  readonly providers: readonly DeclaredProvider[]
+  readonly models: readonly DeclaredModel[]
+  readonly aliases: readonly DeclaredAlias[]
+  readonly keys: readonly DeclaredKey[]
+}
+
+export type DeclaredProvider = DeclaredOpenAiProvider | DeclaredDemoProvider
+
+/** Where a declaration stands; the database marks what it wrote with it, and admins cannot edit it. */
+export type DeclaredBy = 'file' | 'environment' | 'builtin'
+
+interface DeclaredProviderBase {
+  readonly name: string
+  readonly managedBy: DeclaredBy
+  readonly enabled: boolean
+  readonly passthroughModels: boolean
+  readonly timeouts: { readonly firstByteMs: number; readonly idleMs: number; readonly totalMs: number }
+}
+
+export interface DeclaredOpenAiProvider extends DeclaredProviderBase {
+  readonly type: 'openai' | 'openai-compatible'
+  /** Without a slash at the end. */
+  readonly baseUrl: string
+  /** Undefined for local servers that ask for none. */
+  readonly apiKey: Secret | undefined
+  readonly organization: string | undefined
+  readonly project: string | undefined
+  /** Lower-case names; the values may well be credentials. */
+  readonly headers: Readonly<Record<string, Secret>>
+  /** Names the price catalog of a compatible upstream. */
+  readonly preset: string | undefined
+}
+
+export interface DeclaredDemoProvider extends DeclaredProviderBase {
+  readonly type: 'demo'
+  readonly tokensPerSecond: number
+  readonly latencyMs: number
+}
+
+/** What the catalog lacks or gets wrong about one model of one provider. */
+export interface DeclaredModel {
+  readonly provider: string
+  readonly name: string
+  readonly mode: DeclaredModelMode
+  readonly contextWindowTokens: number | undefined
+  readonly maxOutputTokens: number | undefined
+  /** Undefined leaves the price to the catalog. */
+  readonly rateTables: readonly StoredRateTable[] | undefined
+}
+
+export const declaredModelModes = ['chat', 'embedding'] as const
+export type DeclaredModelMode = (typeof declaredModelModes)[number]
+
+export interface DeclaredAlias {
+  readonly name: string
+  readonly description: string | undefined
+  /** No two with the same provider and model. */
+  readonly targets: readonly DeclaredTarget[]
+}
+
+export interface DeclaredTarget {
+  readonly provider: string
+  readonly model: string
+  readonly weight: number
+  readonly priority: number
+}
+
+export interface DeclaredKey {
+  readonly name: string
+  /** Undefined: the gateway makes one when it first sees the key. No two keys have the same. */
+  readonly secret: Secret | undefined
+  readonly description: string | undefined
+  /** Slugs; undefined means the default organization, and no team. A team needs an organization. */
+  readonly organization: string | undefined
+  readonly team: string | undefined
+  readonly enabled: boolean
+  /** Undefined allows every model. */
+  readonly allowedModels: readonly string[] | undefined
+  readonly unpricedPolicy: UnpricedPolicy | undefined
+  readonly expiresAtMs: number | undefined
+  readonly rateLimits: DeclaredRateLimits | undefined
+  /** No two with the same period and time zone. */
+  readonly budgets: readonly DeclaredBudget[]
+  readonly tags: Readonly<Record<string, string>>
+  readonly metadata: Readonly<Record<string, unknown>>
+}
+
+export interface DeclaredRateLimits {
+  readonly requestsPerMinute: number | undefined
+  readonly tokensPerMinute: number | undefined
+  readonly maxConcurrent: number | undefined
+  readonly algorithm: 'sliding_window' | 'token_bucket'
+  /** Refuse, rather than count locally, while the shared counters are away. */
+  readonly strict: boolean
+}
+
+export const budgetPeriods = ['hour', 'day', 'week', 'month', 'quarter', 'total'] as const
+export type BudgetPeriod = (typeof budgetPeriods)[number]
+
+export interface DeclaredBudget {
+  readonly amountNano: NanoUsd
+  readonly period: BudgetPeriod
+  readonly timeZone: string
+  readonly mode: 'hard' | 'soft'
+  readonly alertThresholdsPercent: readonly number[]
+}

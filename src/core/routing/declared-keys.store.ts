@@ -1,0 +1,307 @@
+import { defaultOrganization } from '../keys/keys.store.ts'
+import type { Secret } from '../secret.ts'
+import {
+  canonicalJson,
+  type DeclaredChange,
+  type DeclaredNotice,
+  recordAudit,
+  type SecretDigest,
+} from './declared-change.ts'
+import type { DeclaredBudget, DeclaredKey } from './declared-configuration.ts'
+import { type DigestedKey, type KeyRow, type KeyState, loadFileKeys, matchKeys } from './declared-key-rows.store.ts'
+
+/** Names and secrets that belong to keys made elsewhere. */
+export async function keyRefusals({ client }: DeclaredChange, keys: readonly DigestedKey[]): Promise<DeclaredNotice[]> {
+  const { rows } = await client.query<{ name: string; is_admin: boolean; secret_digest: Buffer; is_live: boolean }>(
+    `select k.name, k.managed_by = 'admin' as is_admin, k.secret_digest, k.revoked_at is null as is_live
+     from api_keys k where k.managed_by <> 'file' and (k.name = any ($1) or k.secret_digest = any ($2))`,
+    [keys.map(({ key }) => key.name), keys.flatMap(({ digest }) => digest?.digest ?? [])],
+  )
+  return keys.flatMap(({ key, digest }): DeclaredNotice[] => {
+    const path = `keys[${key.name}]`
+    if (rows.some(({ name, is_admin, is_live }) => is_admin && is_live && name === key.name)) {
+      return [
+        {
+          path,
+          message: 'is the name of a key that an administrator manages; rename it in the file, or revoke the other one',
+        },
+      ]
+    }
+    if (digest && rows.some(({ secret_digest }) => secret_digest.equals(digest.digest))) {
+      return [
+        {
+          path: `${path}.secret`,
+          message: 'is the secret of a key that was not made by the file; expected another one',
+        },
+      ]
+    }
+    return []
+  })
+}
+
+export interface AppliedKeys {
+  generatedKeys: { name: string; secret: Secret }[]
+  warnings: DeclaredNotice[]
+}
+
+export async function applyKeys(
+  change: DeclaredChange,
+  keys: readonly DigestedKey[],
+  makeSecret: () => { secret: Secret; digest: SecretDigest },
+): Promise<AppliedKeys> {
+  const { matches, vanished } = matchKeys(keys, await loadFileKeys(change))
+  for (const row of vanished) await revoke(change, row)
+  // Names are unique among live keys, and the keys of a file may well exchange theirs.
+  for (const { key, row, isRevokedElsewhere } of matches) {
+    if (!row || isRevokedElsewhere || row.name === key.name) continue
+    await change.client.query('update api_keys set name = id::text where id = $1', [row.id])
+  }
+  const applied: AppliedKeys = { generatedKeys: [], warnings: [] }
+  for (const { key, digest, row, isRevokedElsewhere } of matches) {
+    if (isRevokedElsewhere) {
+      applied.warnings.push({
+        path: `keys[${key.name}]`,
+        message: 'was revoked by an administrator and stays so; give it another secret, or remove it from the file',
+      })
+      continue
+    }
+    const owner = await ensureOwner(change, key)
+    if (row) {
+      await updateKey(change, row, key, digest, owner)
+      continue
+    }
+    const made = digest ? undefined : makeSecret()
+    if (made) applied.generatedKeys.push({ name: key.name, secret: made.secret })
+    await createKey(change, key, digest ?? (made as { digest: SecretDigest }).digest, owner)
+  }
+  return applied
+}
+
+/** The owner of keys that name no organization; there from the first start on. */
+export async function ensureDefaultOrganization(change: DeclaredChange): Promise<void> {
+  await ensureOrganization(change, defaultOrganization.slug, defaultOrganization.name)
+}
+
+interface Owner {
+  organizationId: string
+  teamId: string | null
+}
+
+async function ensureOwner(change: DeclaredChange, { organization, team }: DeclaredKey): Promise<Owner> {
+  const slug = organization ?? defaultOrganization.slug
+  const organizationId = await ensureOrganization(change, slug, slug)
+  return { organizationId, teamId: team === undefined ? null : await ensureTeam(change, organizationId, team) }
+}
+
+/** Others make organizations and teams, too, without our lock: whoever comes second takes what is there. */
+async function ensureOrganization(change: DeclaredChange, slug: string, name: string): Promise<string> {
+  const id = change.newId()
+  const made = await change.client.query(
+    'insert into organizations (id, slug, name) values ($1, $2, $3) on conflict (slug) do nothing',
+    [id, slug, name],
+  )
+  if (made.rowCount === 0) {
+    const { rows } = await change.client.query<{ id: string }>('select o.id from organizations o where o.slug = $1', [
+      slug,
+    ])
+    return idOf(rows)
+  }
+  await recordAudit(change, {
+    actor: slug === defaultOrganization.slug ? 'builtin' : 'file',
+    action: 'organization.create',
+    subjectKind: 'organization',
+    subjectId: id,
+    organizationId: id,
+    after: { slug, name },
+  })
+  return id
+}
+
+async function ensureTeam(change: DeclaredChange, organizationId: string, slug: string): Promise<string> {
+  const id = change.newId()
+  const made = await change.client.query(
+    `insert into teams (id, organization_id, slug, name) values ($1, $2, $3, $3)
+     on conflict (organization_id, slug) do nothing`,
+    [id, organizationId, slug],
+  )
+  if (made.rowCount === 0) {
+    const { rows } = await change.client.query<{ id: string }>(
+      'select t.id from teams t where t.organization_id = $1 and t.slug = $2',
+      [organizationId, slug],
+    )
+    return idOf(rows)
+  }
+  await recordAudit(change, {
+    actor: 'file',
+    action: 'team.create',
+    subjectKind: 'team',
+    subjectId: id,
+    organizationId,
+    after: { slug },
+  })
+  return id
+}
+
+function idOf(rows: readonly { id: string }[]): string {
+  const [row] = rows
+  if (!row) throw new Error('A row that was there a moment ago is gone.')
+  return row.id
+}
+
+async function createKey(change: DeclaredChange, key: DeclaredKey, digest: SecretDigest, owner: Owner): Promise<void> {
+  const id = change.newId()
+  await change.client.query(
+    `insert into api_keys (id, organization_id, team_id, name, secret_digest, pepper_id, display_prefix, last4, enabled,
+       allowed_models, unpriced_policy, expires_at, managed_by)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'file')`,
+    [
+      id,
+      owner.organizationId,
+      owner.teamId,
+      key.name,
+      digest.digest,
+      digest.pepperId,
+      digest.displayPrefix,
+      digest.last4,
+      ...policyColumns(key),
+    ],
+  )
+  await writeAttachments(change, id, key, [])
+  await recordAudit(change, {
+    actor: 'file',
+    action: 'key.create',
+    subjectKind: 'api_key',
+    subjectId: id,
+    organizationId: owner.organizationId,
+    after: stateOf(key),
+  })
+}
+
+async function updateKey(
+  change: DeclaredChange,
+  row: KeyRow,
+  key: DeclaredKey,
+  digest: SecretDigest | undefined,
+  owner: Owner,
+): Promise<void> {
+  const after = stateOf(key)
+  const isRotated = digest !== undefined && !digest.digest.equals(row.secretDigest)
+  if (!isRotated && !row.isRevoked && canonicalJson(row.state) === canonicalJson(after)) return
+  await change.client.query(
+    `update api_keys set organization_id = $2, team_id = $3, name = $4, enabled = $5, allowed_models = $6,
+       unpriced_policy = $7, expires_at = $8, revoked_at = null where id = $1`,
+    [row.id, owner.organizationId, owner.teamId, key.name, ...policyColumns(key)],
+  )
+  if (isRotated) {
+    await change.client.query(
+      'update api_keys set secret_digest = $2, pepper_id = $3, display_prefix = $4, last4 = $5 where id = $1',
+      [row.id, digest.digest, digest.pepperId, digest.displayPrefix, digest.last4],
+    )
+  }
+  await writeAttachments(change, row.id, key, row.state.budgets)
+  await recordAudit(change, {
+    actor: 'file',
+    action: row.isRevoked ? 'key.restore' : isRotated ? 'key.rotate' : 'key.update',
+    subjectKind: 'api_key',
+    subjectId: row.id,
+    organizationId: owner.organizationId,
+    before: row.state,
+    after,
+  })
+}
+
+async function revoke(change: DeclaredChange, { id, organizationId, state }: KeyRow): Promise<void> {
+  await change.client.query('update api_keys set revoked_at = $2 where id = $1', [id, change.at])
+  await recordAudit(change, {
+    actor: 'file',
+    action: 'key.revoke',
+    subjectKind: 'api_key',
+    subjectId: id,
+    organizationId,
+    before: state,
+  })
+}
+
+const policyColumns = (key: DeclaredKey): unknown[] => [
+  key.enabled,
+  key.allowedModels ?? null,
+  key.unpricedPolicy ?? null,
+  key.expiresAtMs === undefined ? null : new Date(key.expiresAtMs),
+]
+
+/** What hangs on a key: labels, limits, budgets. A budget whose amount changes stays the same one, its spend included. */
+async function writeAttachments(
+  { client, newId }: DeclaredChange,
+  keyId: string,
+  key: DeclaredKey,
+  budgetsBefore: readonly { period: string; timeZone: string }[],
+): Promise<void> {
+  await client.query(
+    `insert into key_metadata (api_key_id, description, tags, metadata) values ($1, $2, $3, $4)
+     on conflict (api_key_id) do update set description = excluded.description, tags = excluded.tags,
+       metadata = excluded.metadata`,
+    [keyId, key.description ?? null, JSON.stringify(key.tags), JSON.stringify(key.metadata)],
+  )
+  await client.query('delete from rate_limits where api_key_id = $1', [keyId])
+  if (key.rateLimits) {
+    const { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm, strict } = key.rateLimits
+    await client.query(
+      `insert into rate_limits (id, api_key_id, requests_per_minute, tokens_per_minute, max_concurrent, algorithm, strict)
+       values ($1, $2, $3, $4, $5, $6, $7)`,
+      [newId(), keyId, requestsPerMinute ?? null, tokensPerMinute ?? null, maxConcurrent ?? null, algorithm, strict],
+    )
+  }
+  for (const { period, timeZone } of budgetsBefore) {
+    if (key.budgets.some((budget) => isSameBudget(budget, period, timeZone))) continue
+    await client.query(
+      `delete from budgets where api_key_id = $1 and managed_by = 'file' and period = $2 and time_zone = $3`,
+      [keyId, period, timeZone],
+    )
+  }
+  for (const budget of key.budgets) {
+    const { period, timeZone, amountNano, mode, alertThresholdsPercent } = budget
+    const isKept = budgetsBefore.some((before) => isSameBudget(budget, before.period, before.timeZone))
+    const values = [keyId, period, timeZone, amountNano.toString(), mode, alertThresholdsPercent]
+    await client.query(
+      isKept
+        ? `update budgets set amount_nano = $4, mode = $5, alert_thresholds_percent = $6
+           where api_key_id = $1 and managed_by = 'file' and period = $2 and time_zone = $3`
+        : `insert into budgets (api_key_id, period, time_zone, amount_nano, mode, alert_thresholds_percent, id, managed_by)
+           values ($1, $2, $3, $4, $5, $6, $7, 'file')`,
+      isKept ? values : [...values, newId()],
+    )
+  }
+}
+
+const isSameBudget = (budget: DeclaredBudget, period: string, timeZone: string): boolean =>
+  budget.period === period && budget.timeZone === timeZone
+
+/** What of a key stands in the database, secrets aside, in the form in which both sides can be compared. */
+function stateOf(key: DeclaredKey): KeyState {
+  return {
+    name: key.name,
+    description: key.description ?? null,
+    organization: key.organization ?? defaultOrganization.slug,
+    team: key.team ?? null,
+    enabled: key.enabled,
+    allowedModels: key.allowedModels ?? null,
+    unpricedPolicy: key.unpricedPolicy ?? null,
+    expiresAt: key.expiresAtMs === undefined ? null : new Date(key.expiresAtMs).toISOString(),
+    tags: key.tags,
+    metadata: key.metadata,
+    rateLimits: key.rateLimits
+      ? {
+          requestsPerMinute: key.rateLimits.requestsPerMinute ?? null,
+          tokensPerMinute: key.rateLimits.tokensPerMinute ?? null,
+          maxConcurrent: key.rateLimits.maxConcurrent ?? null,
+          algorithm: key.rateLimits.algorithm,
+          strict: key.rateLimits.strict,
+        }
+      : null,
+    budgets: key.budgets
+      .map(({ amountNano, ...budget }) => ({ ...budget, amountNano: amountNano.toString() }))
+      .sort((a, b) => (budgetName(a) < budgetName(b) ? -1 : 1)),
+  }
+}
+
+const budgetName = ({ period, timeZone }: { period: string; timeZone: string }): string => `${period} ${timeZone}`
