@@ -1,0 +1,61 @@
+import type { UsageEnd, UsageIntent } from './usage-record.ts'
+
+/**
+ * The JSON text that makes an end out of its intent's text: two thirds of the work of encoding a call's end is what its
+ * intent said already. The sum of the two has the intent's own fields, too, which the database does not ask for.
+ *
+ * @returns undefined when the end contradicts the intent (another candidate answered) or holds what must be looked at
+ * before it is stored; it is then encoded as a whole
+ */
+export function endAddition(end: UsageEnd, intent: UsageIntent): string | undefined {
+  if (!isContinuation(end, intent) || end.implausible_usage) return undefined
+  const addition: Omit<UsageEnd, keyof UsageIntent> = {
+    ended_at: end.ended_at,
+    state: end.state,
+    finish: end.finish,
+    usage_source: end.usage_source,
+    http_status: end.http_status,
+    error_code: end.error_code,
+    input_tokens: end.input_tokens,
+    cache_read_tokens: end.cache_read_tokens,
+    cache_write_tokens: end.cache_write_tokens,
+    output_tokens: end.output_tokens,
+    reasoning_tokens: end.reasoning_tokens,
+    units: end.units,
+    implausible_usage: end.implausible_usage,
+    provider_cost_nano: end.provider_cost_nano,
+    charged_nano: end.charged_nano,
+    first_output_ms: end.first_output_ms,
+    total_ms: end.total_ms,
+    provider_response_id: end.provider_response_id,
+    attempts: end.attempts,
+  }
+  const text = JSON.stringify(addition)
+  return text.includes('\\u') || text.length > additionLengthMax ? undefined : text
+}
+
+const additionLengthMax = 100_000
+
+/** Written out, since a loop over the names costs more than it saves. */
+function isContinuation(end: UsageEnd, intent: UsageIntent): boolean {
+  return (
+    end.reserved_at === intent.reserved_at &&
+    end.organization_id === intent.organization_id &&
+    end.team_id === intent.team_id &&
+    end.key_id === intent.key_id &&
+    end.operation === intent.operation &&
+    end.door === intent.door &&
+    end.requested_model === intent.requested_model &&
+    end.alias === intent.alias &&
+    end.provider === intent.provider &&
+    end.model === intent.model &&
+    end.stream === intent.stream &&
+    end.price_version === intent.price_version &&
+    end.unpriced === intent.unpriced &&
+    end.reserved_nano === intent.reserved_nano &&
+    end.tags === intent.tags &&
+    end.end_user === intent.end_user &&
+    end.client_request_id === intent.client_request_id &&
+    end.owner_replica === intent.owner_replica
+  )
+}
