@@ -1,7 +1,7 @@
 import type { ChatEvent, FinishReason } from '../chat/event.ts'
 import type { GatewayError } from '../errors.ts'
-import type { Cancellation } from '../inference/cancellation.ts'
 import type { InferenceRequest, Operation } from '../inference/call.ts'
+import type { Cancellation } from '../inference/cancellation.ts'
 import type { Usage } from '../usage/usage.ts'
 
 export const providerTypes = [

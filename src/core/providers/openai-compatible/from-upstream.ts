@@ -1,0 +1,96 @@
+import type { ChatEvent } from '../../chat/event.ts'
+import type { AnswerFacts } from '../openai/answer-reader.ts'
+import { cutFailure, inStreamFailure, malformedFailure } from '../openai/errors.ts'
+import type { ExchangeFailure } from '../provider.ts'
+import { createSseDecoder, type ServerSentEvent } from '../sse.ts'
+import { CompletionEvents, type CompletionOptions } from './completion-events.ts'
+import { isRecord } from './wire.ts'
+
+export interface Decoded {
+  events: ChatEvent[]
+  /** The answer is none, or is none any more; events that came before are still in `events`. Nothing follows. */
+  failure: ExchangeFailure | undefined
+}
+
+/** Takes the bytes of a stream as they come, cut anywhere. */
+export interface CompletionStreamDecoder {
+  readonly facts: AnswerFacts
+  push(bytes: Buffer): Decoded
+  /** The body ended. It is an answer if it said so before: by a finish reason for each choice, or by `[DONE]`. */
+  end(): Decoded
+}
+
+/**
+ * A tolerant decoder of streams that OpenAI-compatible peers send.
+ *
+ * Not carried over: what a choice holds beside its message (`native_finish_reason`, `stop_reason`, `token_ids`), a
+ * top-level `x_groq`, parts of `content` that hold no text, and members of a tool call that come after its name.
+ */
+export function createCompletionStreamDecoder(options: CompletionOptions = {}): CompletionStreamDecoder {
+  const completion = new CompletionEvents(options)
+  const sse = createSseDecoder()
+  let done = false
+
+  const take = (received: readonly ServerSentEvent[]): ExchangeFailure | undefined => {
+    for (const { name, data } of received) {
+      if (done) return undefined
+      const text = data.trim()
+      if (text === '') continue
+      if (text === '[DONE]') {
+        done = true
+        return completion.finish()
+      }
+      const failure = takeChunk(name, text)
+      if (failure) return failure
+    }
+    return undefined
+  }
+  const takeChunk = (name: string, text: string): ExchangeFailure | undefined => {
+    const chunk = parsed(text)
+    if (chunk === undefined) return malformedFailure('a chunk is not JSON')
+    if (name === 'error' && isRecord(chunk)) return inStreamFailure(chunk.error ?? chunk, options.credential)
+    return completion.take(chunk)
+  }
+
+  return {
+    facts: completion.facts,
+    push(bytes) {
+      const failure = take(sse.push(bytes)) ?? (sse.refusal ? malformedFailure(sse.refusal) : undefined)
+      return { events: completion.taken(), failure }
+    },
+    end() {
+      const last = take(sse.end())
+      // The end of the body cut a chunk in two: half of one does not parse.
+      let failure = last?.kind === 'malformed' && !done ? cutFailure() : last
+      if (!failure && !done) {
+        if (completion.hasFinished) failure = completion.finish()
+        else failure = completion.hasChoices ? cutFailure() : malformedFailure('the stream is empty')
+      }
+      done = true
+      return { events: completion.taken(), failure }
+    },
+  }
+}
+
+/** Decodes a unary completion into the same events a stream would give, in one burst. */
+export function decodeCompletion(bytes: Buffer, options: CompletionOptions = {}): Decoded & { facts: AnswerFacts } {
+  const completion = new CompletionEvents(options)
+  const failure = bytes.length === 0 ? malformedFailure('the body is empty') : takeCompletion(completion, bytes)
+  return { events: failure ? [] : completion.taken(), failure, facts: completion.facts }
+}
+
+function takeCompletion(completion: CompletionEvents, bytes: Buffer): ExchangeFailure | undefined {
+  const answer = parsed(bytes.toString('utf8'))
+  return answer === undefined
+    ? malformedFailure('the body is not JSON')
+    : (completion.take(answer) ?? completion.finish())
+}
+
+/** @returns undefined when the text is not JSON, which has no way to say so itself */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,210 @@
+import type { AttemptOutput, ExchangeFailure } from '../provider.ts'
+import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from './answer-reader.ts'
+import { cutFailure, inStreamFailure, malformedFailure } from './errors.ts'
+import { readOpenAiUsage } from './usage.ts'
+
+/** One SSE line, and with it one frame, may be this long; an upstream that sends more is broken. */
+const frameBytesMax = 1024 * 1024
+
+const doneFrame = Buffer.from('data: [DONE]\n\n')
+
+/** Frames that need a look: all others are passed on as they came, unparsed. */
+const notable = /"usage"\s*:\s*\{|"error"\s*:\s*[{"]|"finish_reason"\s*:\s*"|\[DONE\]/
+
+/**
+ * Passes an SSE answer on byte by byte, whole frames at a time, and picks out on the side what accounting needs.
+ * Only three things are kept from the caller: the usage frame nobody asked for, the last `[DONE]` (it is sent once the
+ * call is settled), and half a frame at a cut.
+ *
+ * Frames are parsed until the first output has been seen, and afterwards only where `notable` finds something: the
+ * cost of a chunk is one scan and one write.
+ */
+export class RelayStream implements AnswerReader {
+  readonly facts: AnswerFacts = noFacts()
+  keepsUp = true
+  readonly #output: AttemptOutput
+  readonly #showUsage: boolean
+  #partial: Buffer[] = []
+  #partialBytes = 0
+  #outputStarted = false
+  /** What a frame holds beside its text, measured on the first frame with output. */
+  #frameOverheadBytes = 0
+  #done: Buffer | undefined
+
+  readonly #credential: string | undefined
+
+  /** @param credential - replaced wherever the provider echoes it in an error */
+  constructor(output: AttemptOutput, showUsage: boolean, credential?: string) {
+    this.#output = output
+    this.#showUsage = showUsage
+    this.#credential = credential
+  }
+
+  push(chunk: Buffer): ExchangeFailure | undefined {
+    // A chunk of which nothing is passed on must not ask for a pause: no write would be there to end it.
+    this.keepsUp = true
+    if (this.#done) return undefined
+    const data = this.#join(chunk)
+    if (!data) return this.#partialBytes > frameBytesMax ? malformedFailure('a line of more than 1 MiB') : undefined
+    const end = endOfLastFrame(data)
+    if (end < data.length) this.#keepPartial(end === 0 ? data : data.subarray(end))
+    return end === 0 ? undefined : this.#pass(end === data.length ? data : data.subarray(0, end))
+  }
+
+  finish(): { failure: ExchangeFailure | undefined; tail: Buffer | undefined } {
+    if (this.#partialBytes > 0 && !this.#done) {
+      // The last frame of a stream may lack its blank line; half a frame does not parse.
+      const failure = this.#passNotable(Buffer.concat([...this.#partial, Buffer.from('\n\n')]))
+      if (failure) return { failure: failure.kind === 'malformed' ? cutFailure() : failure, tail: undefined }
+    }
+    if (!this.#done && !this.facts.finish) return { failure: cutFailure(), tail: undefined }
+    return { failure: undefined, tail: this.#done ?? doneFrame }
+  }
+
+  /** @returns the bytes from the last frame boundary on, or undefined while the chunk cannot complete a frame */
+  #join(chunk: Buffer): Buffer | undefined {
+    if (this.#partialBytes === 0) return chunk
+    if (!chunk.includes(0x0a)) {
+      this.#keepPartial(chunk)
+      return undefined
+    }
+    const data = Buffer.concat([...this.#partial, chunk])
+    this.#partial = []
+    this.#partialBytes = 0
+    return data
+  }
+
+  #keepPartial(bytes: Buffer): void {
+    this.#partial.push(bytes)
+    this.#partialBytes += bytes.length
+  }
+
+  #pass(frames: Buffer): ExchangeFailure | undefined {
+    if (!this.#outputStarted) return this.#passNotable(frames)
+    const text = frames.toString('latin1')
+    if (notable.test(text)) return this.#passNotable(frames)
+    this.facts.outputBytes += Math.max(0, frames.length - countFrames(text) * this.#frameOverheadBytes)
+    this.keepsUp = this.#output.bytes(frames, true)
+    return undefined
+  }
+
+  /** Looks at each frame, and passes on the runs of frames that the caller may have. */
+  #passNotable(frames: Buffer): ExchangeFailure | undefined {
+    const text = frames.toString('latin1')
+    let runStart = 0
+    let at = 0
+    let failure: ExchangeFailure | undefined
+    while (at < frames.length && !failure && !this.#done) {
+      const end = endOfFrame(text, at)
+      const verdict = this.#look(frames, text, at, end)
+      if (verdict !== 'pass') {
+        this.#passRun(frames, runStart, at)
+        runStart = end
+        if (verdict === 'done') this.#done = frames.subarray(at, end)
+        else if (verdict !== 'drop') failure = verdict
+      }
+      at = end
+    }
+    if (!failure && !this.#done) this.#passRun(frames, runStart, at)
+    return failure
+  }
+
+  #passRun(frames: Buffer, start: number, end: number): void {
+    if (end > start) this.keepsUp = this.#output.bytes(frames.subarray(start, end), this.#outputStarted)
+  }
+
+  #look(frames: Buffer, text: string, start: number, end: number): 'pass' | 'drop' | 'done' | ExchangeFailure {
+    const frame = text.slice(start, end)
+    if (this.#outputStarted && !notable.test(frame)) {
+      this.facts.outputBytes += Math.max(0, end - start - this.#frameOverheadBytes)
+      return 'pass'
+    }
+    const data = dataOf(frames.toString('utf8', start, end))
+    if (data === undefined) return 'pass'
+    if (data === '[DONE]') return 'done'
+    let chunk: unknown
+    try {
+      chunk = JSON.parse(data)
+    } catch {
+      return malformedFailure('a frame that is not JSON')
+    }
+    return this.#lookAtChunk(chunk, end - start)
+  }
+
+  #lookAtChunk(chunk: unknown, frameBytes: number): 'pass' | 'drop' | ExchangeFailure {
+    if (!isRecord(chunk)) return malformedFailure('a frame that is not an object')
+    if (chunk.error !== undefined && chunk.error !== null) return inStreamFailure(chunk.error, this.#credential)
+    const { facts } = this
+    if (typeof chunk.id === 'string' && chunk.id !== '') facts.providerResponseId ??= chunk.id
+    const choices = Array.isArray(chunk.choices) ? chunk.choices : []
+    let outputBytes = 0
+    for (const choice of choices) {
+      if (!isRecord(choice)) continue
+      if (typeof choice.finish_reason === 'string') facts.finish = finishReasonFrom(choice.finish_reason)
+      outputBytes += outputBytesOf(choice.delta)
+    }
+    facts.outputBytes += outputBytes
+    if (outputBytes > 0 && !this.#outputStarted) {
+      this.#outputStarted = true
+      this.#frameOverheadBytes = frameBytes - outputBytes
+    }
+    const usage = readOpenAiUsage(chunk.usage, chunk.service_tier)
+    if (!usage) return 'pass'
+    if ('usage' in usage) facts.usage = usage.usage
+    else facts.implausibleUsage = usage.implausible
+    return choices.length === 0 && !this.#showUsage ? 'drop' : 'pass'
+  }
+}
+
+/**
+ * UTF-8 bytes of everything a model wrote into a delta or message: all its strings but those that only name things.
+ * Fields we have never heard of count, too: a provider bills them.
+ */
+export function outputBytesOf(value: unknown): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + outputBytesOf(item), 0)
+  if (!isRecord(value)) return 0
+  let bytes = 0
+  for (const name in value) if (!labels.has(name)) bytes += outputBytesOf(value[name])
+  return bytes
+}
+
+const labels = new Set(['role', 'id', 'type', 'object', 'index', 'signature', 'expires_at'])
+
+function dataOf(frame: string): string | undefined {
+  let data: string | undefined
+  for (const line of frame.split(/\r\n|\n|\r/)) {
+    if (!line.startsWith('data:')) continue
+    const value = line.startsWith('data: ') ? line.slice(6) : line.slice(5)
+    data = data === undefined ? value : `${data}\n${value}`
+  }
+  return data?.trim()
+}
+
+/** @returns the index after the blank line that ends the last whole frame, or 0 */
+function endOfLastFrame(data: Buffer): number {
+  const { length } = data
+  if (data[length - 1] === 0x0a && (data[length - 2] === 0x0a || isCrLfCrLf(data, length))) return length
+  const lf = data.lastIndexOf('\n\n')
+  const crLf = data.lastIndexOf('\r\n\r\n')
+  return Math.max(lf === -1 ? 0 : lf + 2, crLf === -1 ? 0 : crLf + 4)
+}
+
+const isCrLfCrLf = (data: Buffer, end: number): boolean =>
+  data[end - 2] === 0x0d && data[end - 3] === 0x0a && data[end - 4] === 0x0d
+
+function endOfFrame(text: string, start: number): number {
+  const lf = text.indexOf('\n\n', start)
+  const crLf = text.indexOf('\n\r\n', start)
+  if (lf !== -1 && (crLf === -1 || lf < crLf)) return lf + 2
+  return crLf === -1 ? text.length : crLf + 3
+}
+
+function countFrames(text: string): number {
+  let count = 0
+  for (let at = text.indexOf('data:'); at !== -1; at = text.indexOf('\ndata:', at + 5)) count++
+  return count
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
