@@ -54,7 +54,14 @@ async function exchangeInTime(
   const timer = setTimeout(() => call.cancellation.cancel(tookTooLong(limitMs)), remainingMs)
   try {
     return await provider.exchange(
-      { requestId: call.requestId, operation: call.operation, model, request: call.request, cancellation: call.cancellation, remainingMs },
+      {
+        requestId: call.requestId,
+        operation: call.operation,
+        model,
+        request: call.request,
+        cancellation: call.cancellation,
+        remainingMs,
+      },
       output,
     )
   } catch (thrown) {

@@ -1,8 +1,8 @@
 import type { ChatEvent } from '../chat/event.ts'
+import type { GatewayError } from '../errors.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { Cancellation } from './cancellation.ts'
 import type { Span } from './json-spans.ts'
-import type { GatewayError } from '../errors.ts'
 
 export type Operation = 'chat' | 'embeddings'
 export type Door = 'rest' | 'grpc'

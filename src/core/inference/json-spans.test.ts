@@ -9,11 +9,15 @@ const spansIn = (text: string): Map<string, string> => {
 
 test('every member of any object is found with exactly its value', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), fc.constantFrom(0, 1, '\t'), (object, indent) => {
-      const spans = spansIn(JSON.stringify(object, null, indent))
-      expect([...spans.keys()].sort()).toEqual(Object.keys(object).sort())
-      for (const [name, value] of spans) expect(JSON.parse(value)).toEqual(JSON.parse(JSON.stringify(object[name])))
-    }),
+    fc.property(
+      fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()),
+      fc.constantFrom(0, 1, '\t'),
+      (object, indent) => {
+        const spans = spansIn(JSON.stringify(object, null, indent))
+        expect([...spans.keys()].sort()).toEqual(Object.keys(object).sort())
+        for (const [name, value] of spans) expect(JSON.parse(value)).toEqual(JSON.parse(JSON.stringify(object[name])))
+      },
+    ),
     { numRuns: 2_000 },
   )
 })

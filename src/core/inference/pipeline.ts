@@ -55,7 +55,8 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
 
 function refuse({ log, metrics }: PipelineDeps, call: Call, sink: AnswerSink, thrown: unknown): void {
   const error = GatewayError.from(thrown)
-  if (error.code === 'internal_error') log.error({ err: thrown, request_id: call.requestId }, 'A request failed inside.')
+  if (error.code === 'internal_error')
+    log.error({ err: thrown, request_id: call.requestId }, 'A request failed inside.')
   metrics.refused(call.operation, error.code)
   sink.fail(error)
 }

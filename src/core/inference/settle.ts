@@ -98,7 +98,8 @@ const nothing: Consumption = {
 /** The table "Which number to charge" of docs/accounting.md, row by row. */
 function consumptionOf(result: ExchangeResult, inputTokensEstimate: number): Consumption {
   const { failure, usage, outputBytes } = result
-  if (usage) return { source: 'provider', billing: 'billed', usage: { ...usage, units: { ...usage.units, request: 1 } } }
+  if (usage)
+    return { source: 'provider', billing: 'billed', usage: { ...usage, units: { ...usage.units, request: 1 } } }
   if (!failure) return counted(inputTokensEstimate, outputBytes)
   if (failure.billing !== 'maybe_billed') return nothing
   switch (failure.kind) {

@@ -1,4 +1,4 @@
-import { lookup as resolve, type LookupAddress } from 'node:dns'
+import { type LookupAddress, lookup as resolve } from 'node:dns'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 
 /**
@@ -35,6 +35,7 @@ export function createAddressGuard(privateUpstreams: readonly string[]): Address
   for (const entry of privateUpstreams) {
     const [address = '', prefix] = entry.split('/')
     const bare = unbracket(address)
+    if (prefix !== undefined && !/^\d{1,3}$/.test(prefix)) throw new RangeError(`Not a host or CIDR: ${entry}`)
     if (isIP(bare) === 0) {
       if (prefix !== undefined || !/^[a-z0-9.-]+$/i.test(entry)) throw new RangeError(`Not a host or CIDR: ${entry}`)
       allowedHosts.add(entry.toLowerCase())

@@ -1,0 +1,152 @@
+import { Command } from 'commander'
+import { type Logger, pino } from 'pino'
+import { syncCatalogCommand } from './cli/catalog-sync.ts'
+import { runDoctor } from './cli/doctor.ts'
+import { createKey, KeyCommandError, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
+import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
+import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
+import { formatProblems } from './config/problem.ts'
+import { syncFromLocation } from './core/catalog/sync.ts'
+import { createDatabaseClock } from './core/clock.ts'
+import { synchronizeClock } from './core/db/database-clock-sync.ts'
+import { migrateDown, migrateUp } from './core/db/migrate.ts'
+import { createUuidV7Source } from './core/ids.ts'
+import { createKeyDigester } from './core/keys/key-digest.ts'
+import { createKeyStore } from './core/keys/keys.store.ts'
+import { createKeys } from './core/keys/keys.ts'
+import { StartRefusal } from './core/start-refusal.ts'
+import { createAddressGuard } from './core/upstream/address-guard.ts'
+import { fetchText } from './core/upstream/fetch-text.ts'
+import { createUpstreamClient } from './core/upstream/upstream-client.ts'
+import { runProcess } from './process.ts'
+
+const loader = createConfigLoader(process.env)
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+const tell = (line: string): void => void process.stderr.write(`${line}\n`)
+const syncTimeoutMs = 120_000
+
+const program = new Command('llmgw').description('ThinkPixel LLM Gateway').showHelpAfterError()
+
+program
+  .command('start', { isDefault: true })
+  .description('run the gateway (what `npm start` does)')
+  .action(async () => {
+    process.exitCode = await runProcess(loader)
+  })
+
+program
+  .command('migrate')
+  .description('bring the database schema up to this release')
+  .option('--down-to <migration>', 'undo the migrations after this one; "nothing" undoes all of them')
+  .action((options: { downTo?: string }) =>
+    withConfig(async (config, log) => {
+      await using data = await openCommandData(config.settings, log)
+      const { url } = data
+      const { migrations } =
+        options.downTo === undefined
+          ? await migrateUp({ url, log })
+          : await migrateDown({ url, log, to: options.downTo === 'nothing' ? 0 : options.downTo })
+      if (migrations.length === 0) print('There is nothing to do.')
+      for (const name of migrations) print(`${options.downTo === undefined ? 'ran' : 'undid'} ${name}`)
+      return 0
+    }),
+  )
+
+const keys = program.command('keys').description('virtual keys')
+keys
+  .command('create')
+  .description('make a key and print its secret, once')
+  .requiredOption('--name <name>', 'what it is called')
+  .option('--models <patterns>', 'what it may use, such as "smart,openai/*"; everything without it')
+  .option('--expires <when>', 'a span such as 30d, or a date and time')
+  .option('--tag <key=value...>', 'for reports; may be given several times')
+  .option('--organization <slug>')
+  .option('--team <slug>')
+  .option('--json', 'print JSON')
+  .action((options) => withKeys((deps) => createKey(deps, options)))
+keys
+  .command('list')
+  .description('list all keys, the newest first')
+  .option('--json', 'print JSON')
+  .action((options) => withKeys((deps) => listKeys(deps, options)))
+keys
+  .command('revoke')
+  .description('end a key for good')
+  .argument('<id-or-name>')
+  .action((idOrName: string) => withKeys((deps) => revokeKey(deps, idOrName)))
+
+program
+  .command('catalog')
+  .description('models and prices')
+  .command('sync')
+  .description("read LiteLLM's price list into the catalog")
+  .option('--from <url-or-file>', "instead of LiteLLM's own copy")
+  .option('--allow-shrink', 'accept a list with less than half of the known models')
+  .option('--json', 'print JSON')
+  .action((options) =>
+    withDatabase((database, config) => {
+      const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
+      const deps = {
+        pool: database.pools.admin,
+        newId: createUuidV7Source(),
+        clock: createDatabaseClock(),
+        fetchText: (url: string, limits: { maxBytes: number; signal: AbortSignal }) => fetchText(client, url, limits),
+      }
+      const from = options.from ?? config.catalog.url
+      return syncCatalogCommand(
+        { sync: (wanted) => syncFromLocation(deps, { ...wanted, signal: AbortSignal.timeout(syncTimeoutMs) }), print },
+        { ...options, from },
+      )
+    }),
+  )
+
+program
+  .command('doctor')
+  .description('check configuration, data folder, secrets and database, and say what is wrong')
+  .action(async () => {
+    const loaded = loader.load()
+    process.exitCode = await runDoctor({ loaded, log: commandLog(), print })
+  })
+
+await program.parseAsync()
+
+async function withConfig(run: (config: Config, log: Logger) => Promise<number>): Promise<void> {
+  const loaded = loader.load()
+  if (!loaded.ok) {
+    tell(`The configuration has problems:\n${formatProblems(loaded.problems)}`)
+    process.exitCode = configExitCode
+    return
+  }
+  try {
+    process.exitCode = await run(loaded.config, commandLog())
+  } catch (error) {
+    if (!(error instanceof StartRefusal || error instanceof KeyCommandError)) throw error
+    tell(error.message)
+    process.exitCode = error instanceof StartRefusal ? error.exitCode : 1
+  }
+}
+
+function withDatabase(run: (database: CommandDatabase, config: Config) => Promise<number>): Promise<void> {
+  return withConfig(async (config, log) => {
+    await using database = await openCommandDatabase(config.settings, log)
+    return await run(database, config)
+  })
+}
+
+function withKeys(run: (deps: KeyCommandsDeps) => Promise<void>): Promise<void> {
+  return withDatabase(async ({ pools, keyPepper }) => {
+    const clock = createDatabaseClock()
+    await synchronizeClock(pools.admin, clock)
+    const digester = createKeyDigester([keyPepper])
+    const store = createKeyStore(pools.admin)
+    // Running gateways learn of the change from the database, within seconds.
+    const service = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed() {} })
+    await run({ keys: service, clock, actor: { kind: 'operator', id: undefined }, print })
+    return 0
+  })
+}
+
+/** Commands speak to a person: only what went wrong is logged, and not to where their output goes. */
+function commandLog(): Logger {
+  return pino({ level: 'warn', base: null }, pino.destination({ dest: 2, sync: true }))
+}

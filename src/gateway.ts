@@ -1,0 +1,235 @@
+import type { AddressInfo } from 'node:net'
+import type { Registry } from 'prom-client'
+import type { Config } from './config/load-config.ts'
+import type { ConfigProblem } from './config/problem.ts'
+import { createDailyCatalogSync } from './core/catalog/daily-catalog-sync.ts'
+import { importBundledCatalog } from './core/catalog/sync.ts'
+import type { DatabaseClock } from './core/clock.ts'
+import type { Pools } from './core/db/pools.ts'
+import { createUuidV7Source } from './core/ids.ts'
+import { createAdmission } from './core/inference/admit.ts'
+import { createPipeline } from './core/inference/pipeline.ts'
+import { createInferenceMetrics } from './core/inference/prometheus-metrics.ts'
+import { createAuthenticator, createKeyLoad, warm } from './core/keys/authenticate.ts'
+import { ensureDemoKey } from './core/keys/demo-key.ts'
+import { createKeyCache } from './core/keys/key-cache.ts'
+import { createKeyDigester } from './core/keys/key-digest.ts'
+import { displayOf, generateSecret } from './core/keys/key-format.ts'
+import { createKeyLookUp } from './core/keys/key-look-up.store.ts'
+import { openKeyWatch } from './core/keys/key-watch.ts'
+import { createKeyStore } from './core/keys/keys.store.ts'
+import { createKeys } from './core/keys/keys.ts'
+import type { Log } from './core/log.ts'
+import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
+import { loadPriceBook } from './core/pricing/price-book.ts'
+import { createProvider, headerCredential } from './core/providers/registry.ts'
+import { applyDeclaredConfiguration } from './core/routing/declared.ts'
+import type { SecretDigest } from './core/routing/declared-change.ts'
+import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
+import { type Credentials, loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
+import { route } from './core/routing/route.ts'
+import { readActiveVersion, readStoredRouting, type StoredProvider } from './core/routing/snapshot.store.ts'
+import { createSnapshots } from './core/routing/snapshots.ts'
+import { StartRefusal } from './core/start-refusal.ts'
+import { createAddressGuard } from './core/upstream/address-guard.ts'
+import { fetchText } from './core/upstream/fetch-text.ts'
+import { createUpstreamClient } from './core/upstream/upstream-client.ts'
+import { createUsageStore } from './core/usage/usage.store.ts'
+import { openUsageSpool } from './core/usage/usage-spool.ts'
+import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
+import { createRestServer } from './proxy/rest/server.ts'
+
+/** The core and its doors over an open database. */
+export interface Gateway {
+  readonly generatedKeys: readonly { name: string; secret: string }[]
+  readonly demoKey: string | undefined
+  readonly warnings: readonly string[]
+  notReadyReasons(): readonly string[]
+  listen(host: string, port: number): Promise<AddressInfo>
+  reload(config: Config): Promise<readonly ConfigProblem[]>
+  drain(deadline: Promise<void>): Promise<void>
+  close(): Promise<void>
+}
+
+export interface GatewayDeps {
+  config: Config
+  log: Log
+  clock: DatabaseClock
+  pools: Pools
+  registry: Registry
+  /** Where the usage journal of this process lies. */
+  journalFolder: string
+  keyPepper: Buffer
+  /** Where the demo key's secret is kept; undefined makes none. */
+  demoKeyFile: string | undefined
+  /** Names this process in the records it owns. */
+  replica: string
+}
+
+/** Authentication data older than this may no longer be trusted with new calls. */
+const authenticationDataMsMax = 15 * 60_000
+
+/** @throws StartRefusal when the declared configuration cannot be put in force */
+export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
+  await using opening = new AsyncDisposableStack()
+  const own = <T extends { close(): unknown }>(resource: T): T => {
+    opening.defer(async () => void (await resource.close()))
+    return resource
+  }
+  const { config, log, clock, pools, registry } = deps
+  const ids = createUuidV7Source()
+  const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
+
+  const catalog = { pool: pools.admin, newId: ids, clock }
+  await importBundledCatalog(catalog)
+  const { bundledNameResolver } = await import('./core/catalog/genai-prices.ts')
+  const resolveName = bundledNameResolver()
+
+  const digester = createKeyDigester([deps.keyPepper])
+  const lookUp = createKeyLookUp(pools.request)
+  const keyCache = createKeyCache({ load: createKeyLoad(lookUp, digester), clock, log })
+  const keyStore = createKeyStore(pools.admin)
+  const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed: (id) => keyCache.invalidate(id) })
+
+  const digestSecret = (secret: string): SecretDigest => {
+    const [digest] = digester.digests(secret) as [{ bytes: Buffer; pepperId: string }]
+    return { digest: digest.bytes, pepperId: digest.pepperId, ...displayOf(secret) }
+  }
+  const applying = { pool: pools.admin, ids, digestSecret, generateSecret }
+  const applied = await applyDeclaredConfiguration(config.declared, applying)
+  if (!applied.ok) throw rejected(applied.problems)
+  let declared = config.declared
+
+  const snapshots = own(
+    createSnapshots({
+      load: (previous) =>
+        loadRoutingSnapshot(
+          {
+            read: () => readStoredRouting(pools.request),
+            prices: () => loadPriceBook(pools.admin, clock.nowMs(), { resolveName }),
+            credentials: (provider) => credentialsOf(provider, declared),
+            createProvider: (provider, credentials) => createProvider(provider, credentials, client),
+          },
+          previous,
+        ),
+      latestVersion: () => readActiveVersion(pools.request),
+      clock,
+      log,
+    }),
+  )
+  const loaded = await snapshots.reload()
+  if (loaded.status === 'rejected') throw rejected(loaded.problems)
+  const demoKey = deps.demoKeyFile
+    ? await ensureDemoKey({ keys, store: keyStore, digester, secretFile: deps.demoKeyFile })
+    : undefined
+
+  const spool = own(
+    await openUsageSpool({
+      path: deps.journalFolder,
+      owner: 'main',
+      store: createUsageStore(pools.settlement),
+      clock,
+      log,
+      journalSettings: {
+        spoolBytesMax: config.usage.journal.maxBytes,
+        spoolRecordsMax: config.usage.journal.maxRecords,
+      },
+    }),
+  )
+  own(openKeyWatch({ lookUp, cache: keyCache, log }))
+  own(
+    createDailyCatalogSync({
+      ...catalog,
+      log,
+      enabled: config.catalog.sync === 'daily',
+      location: config.catalog.url,
+      fetchText: (url, options) => fetchText(client, url, options),
+    }),
+  )
+  await warm({ cache: keyCache, digester, lookUp }).catch((error: unknown) => {
+    log.warn({ err: error }, 'Recently used keys were not read ahead; the first calls read them.')
+  })
+
+  const overload = own(
+    createOverloadGuard(
+      { ...overloadLimitsDefault, requestsInFlight: config.limits.requestsInFlight },
+      clock.monotonicMs,
+    ),
+  )
+  const metrics = createInferenceMetrics(registry)
+  const pipeline = createPipeline({
+    authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
+    snapshot: snapshots.current,
+    route: (snapshot, { caller, request, operation }) => route(snapshot, caller, request.model, operation),
+    admit: createAdmission({
+      journal: spool,
+      clock,
+      replica: deps.replica,
+      unpriced: { policy: config.unpricedModels, estimate: config.unpricedEstimate },
+      metrics,
+      log,
+    }),
+    clock,
+    metrics,
+    log,
+  })
+  const { requestsInFlight: _requestsInFlight, ...restLimits } = config.limits
+  const rest = own(
+    createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
+  )
+  registerGatewayMetrics(registry, { spool, keyCache, snapshots, openAnswers: () => rest.openAnswers })
+
+  const resources = opening.move()
+  return {
+    generatedKeys: applied.generatedKeys.map(({ name, secret }) => ({ name, secret: secret.reveal() })),
+    demoKey,
+    warnings: applied.warnings.map(({ path, message }) => `${path} ${message}`),
+    notReadyReasons() {
+      const reasons: string[] = []
+      if (!snapshots.isLoaded()) reasons.push('no configuration is loaded')
+      if (overload.isOverloaded(rest.openAnswers)) reasons.push('overloaded')
+      if (keyCache.statistics().failingForMs > authenticationDataMsMax) reasons.push('authentication data is too old')
+      return reasons
+    },
+    listen: (host, port) => rest.listen(host, port),
+    async reload(next) {
+      const result = await applyDeclaredConfiguration(next.declared, applying)
+      if (!result.ok) return result.problems
+      const previous = declared
+      declared = next.declared
+      const outcome = await snapshots.reload()
+      if (outcome.status === 'rejected') {
+        // What routing cannot be built from must not be what the next start finds.
+        declared = previous
+        await applyDeclaredConfiguration(previous, applying)
+        await snapshots.reload()
+        return outcome.problems
+      }
+      keyCache.distrustAll()
+      for (const { name } of result.generatedKeys) {
+        log.warn({ key_name: name }, 'A key without a secret was declared; it was made, but is shown at a start only.')
+      }
+      return []
+    },
+    async drain(deadline) {
+      const cutShort = await rest.drain(deadline)
+      if (cutShort > 0) log.warn({ answers: cutShort }, 'The drain deadline ended answers that were still under way.')
+    },
+    close: () => resources.disposeAsync(),
+  }
+}
+
+/** Providers declared outside the database keep their secrets there: this process has read them itself. */
+function credentialsOf(provider: StoredProvider, { providers }: DeclaredConfiguration): Credentials {
+  const declared = providers.find(({ name }) => name === provider.name)
+  if (!declared || declared.type === 'demo') return {}
+  const credentials: Record<string, string> = {}
+  if (declared.apiKey) credentials.apiKey = declared.apiKey.reveal()
+  for (const [name, value] of Object.entries(declared.headers)) credentials[headerCredential(name)] = value.reveal()
+  return credentials
+}
+
+function rejected(problems: readonly { path: string; message: string }[]): StartRefusal {
+  const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
+  return new StartRefusal('configuration_rejected', `The configuration cannot be put in force:\n${list}`)
+}

@@ -1,0 +1,120 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type App, openApp } from './app.ts'
+import { type Config, configExitCode, type LoadConfigResult } from './config/load-config.ts'
+import { formatProblems } from './config/problem.ts'
+import { createConfigReloader } from './config/reload.ts'
+import { StartRefusal } from './core/start-refusal.ts'
+import { welcome } from './welcome.ts'
+
+/** After the drain deadline, closing gets this long; then the process ends anyway. */
+const closeMsMax = 10_000
+const secondSignalDrainMs = 5_000
+/** Log lines leave the process together, at most this long after they were written. */
+const logFlushMs = 200
+const logBufferBytes = 8 * 1024
+
+/**
+ * The life of the process: reads the configuration, opens the app, waits for a signal, drains, closes.
+ *
+ * @returns the exit code: 0, 78 when the configuration must be mended, 1 for a fault
+ */
+export async function runProcess(loader: { load(): LoadConfigResult }): Promise<number> {
+  const loaded = loader.load()
+  if (!loaded.ok) {
+    tell(`The configuration has problems:\n${formatProblems(loaded.problems)}`)
+    return configExitCode
+  }
+  const { config } = loaded
+  const out = destination({ dest: 1, sync: false, minLength: logBufferBytes })
+  const log = openLog(config, out)
+  const flushing = setInterval(() => out.flush(), logFlushMs)
+  flushing.unref()
+  const stopping = new AbortController()
+  const signals = listenForSignals(stopping)
+  process.on('unhandledRejection', (error) => {
+    log.fatal({ err: error }, 'A rejection was not handled; the process ends.')
+    out.flushSync()
+    process.exit(1)
+  })
+
+  try {
+    const app = await openApp(config, log, stopping.signal)
+    const reloader = createConfigReloader({ load: () => loader.load(), apply: (next) => app.reload(next), log })
+    const onHangUp = (): void => void reloader.reload()
+    process.on('SIGHUP', onHangUp)
+    for (const { path, message } of loaded.warnings) log.warn({ path }, `${path} ${message}`)
+    tell(welcome(app))
+    log.info({ rest: app.rest, ops: app.ops }, 'ready')
+    await aborted(stopping.signal)
+    process.off('SIGHUP', onHangUp)
+    await reloader.close()
+    await stop(app, config.settings, signals, log)
+    return 0
+  } catch (error) {
+    if (stopping.signal.aborted && !(error instanceof StartRefusal)) return 0
+    if (error instanceof StartRefusal) {
+      tell(error.message)
+      return error.exitCode
+    }
+    log.fatal({ err: error }, 'The gateway could not start.')
+    tell(`The gateway could not start: ${error instanceof Error ? error.message : String(error)}`)
+    return 1
+  } finally {
+    clearInterval(flushing)
+    out.flushSync()
+  }
+}
+
+async function stop(app: App, settings: Config['settings'], signals: Signals, log: Logger): Promise<void> {
+  // A person at the terminal waits for no load balancer to look elsewhere.
+  const delayMs = signals.first === 'SIGINT' ? 0 : settings.drainDelayMs
+  log.info({ signal: signals.first, drain_timeout_ms: settings.drainTimeoutMs }, 'draining')
+  const ended = new AbortController()
+  const wait = (ms: number): Promise<void> => delay(ms, undefined, { signal: ended.signal, ref: false }).catch(() => {})
+  const deadline = Promise.race([
+    wait(delayMs + settings.drainTimeoutMs),
+    signals.second.then(() => wait(secondSignalDrainMs)),
+  ])
+  await app.drain(delayMs, deadline)
+  ended.abort()
+  const closed = app.close()
+  const late = delay(closeMsMax, 'late', { ref: false })
+  if ((await Promise.race([closed, late])) === 'late') {
+    log.error({}, 'Closing took too long; usage that is not in the database stays in the journal.')
+    process.exit(0)
+  }
+  log.info({}, 'stopped')
+}
+
+interface Signals {
+  first: NodeJS.Signals | undefined
+  /** Resolves at the second SIGTERM or SIGINT. */
+  second: Promise<void>
+}
+
+function listenForSignals(stopping: AbortController): Signals {
+  const second = Promise.withResolvers<void>()
+  const signals: Signals = { first: undefined, second: second.promise }
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (stopping.signal.aborted) second.resolve()
+    signals.first ??= name
+    stopping.abort()
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  return signals
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+
+/** JSON lines on standard output; what is for the person at the terminal goes to standard error. */
+function openLog({ settings }: Config, out: DestinationStream): Logger {
+  return pino({ level: settings.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, out)
+}
+
+const tell = (text: string): void => void process.stderr.write(`${text}\n`)

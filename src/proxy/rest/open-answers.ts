@@ -1,0 +1,71 @@
+import type { ServerResponse } from 'node:http'
+import type { GatewayError } from '../../core/errors.ts'
+
+/** One answer on its way to a client. */
+export interface OpenAnswer {
+  readonly response: ServerResponse
+  /** Whether the head of an event stream has been sent, so that comments may be. */
+  readonly isEventStream: boolean
+  lastWriteMs: number
+  abort(reason: GatewayError): void
+}
+
+/** All answers under way: who keeps silent streams alive, drops stalled readers, and knows when a drain is done. */
+export interface OpenAnswers {
+  readonly size: number
+  add(answer: OpenAnswer): void
+  delete(answer: OpenAnswer): void
+  /** Aborts whatever is still open. */
+  abortAll(reason: GatewayError): void
+  /** Resolves when nothing is open any more. */
+  whenEmpty(): Promise<void>
+  close(): void
+}
+
+export interface OpenAnswersLimits {
+  /** Silence after which a comment is sent, so that proxies in between do not give up. */
+  heartbeatMs: number
+  /** How long a reader may take nothing before it is dropped. */
+  stalledMs: number
+}
+
+const sweepMs = 1_000
+const heartbeat = ': keep-alive\n\n'
+
+export function createOpenAnswers({ heartbeatMs, stalledMs }: OpenAnswersLimits, nowMs: () => number): OpenAnswers {
+  const open = new Set<OpenAnswer>()
+  let emptied: (() => void)[] = []
+
+  const sweep = (): void => {
+    const now = nowMs()
+    for (const answer of open) {
+      const silentMs = now - answer.lastWriteMs
+      if (answer.response.writableNeedDrain) {
+        if (silentMs > stalledMs) answer.response.destroy()
+      } else if (answer.isEventStream && silentMs > heartbeatMs) {
+        answer.lastWriteMs = now
+        answer.response.write(heartbeat)
+      }
+    }
+  }
+  const timer = setInterval(sweep, Math.min(sweepMs, heartbeatMs, stalledMs))
+  timer.unref()
+
+  return {
+    get size() {
+      return open.size
+    },
+    add: (answer) => void open.add(answer),
+    delete(answer) {
+      open.delete(answer)
+      if (open.size > 0) return
+      for (const resolve of emptied) resolve()
+      emptied = []
+    },
+    abortAll(reason) {
+      for (const answer of [...open]) answer.abort(reason)
+    },
+    whenEmpty: () => (open.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))),
+    close: () => clearInterval(timer),
+  }
+}

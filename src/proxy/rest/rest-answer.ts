@@ -1,0 +1,138 @@
+import type { ServerResponse } from 'node:http'
+import type { ChatEvent } from '../../core/chat/event.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { AnswerHead, AnswerSink, InferenceRequest } from '../../core/inference/call.ts'
+import { Cancellation } from '../../core/inference/cancellation.ts'
+import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
+import { errorBody, errorReply } from './error-reply.ts'
+import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
+
+/**
+ * One answer over HTTP. Bytes of a relayed answer go out as they came; events are encoded here. The response is
+ * written on `node:http` directly: a framework's reply per chunk would cost more than the chunk.
+ */
+export class RestAnswer implements AnswerSink, OpenAnswer {
+  readonly response: ServerResponse
+  isEventStream = false
+  lastWriteMs: number
+  readonly cancellation = new Cancellation()
+  readonly #requestId: string
+  readonly #request: Pick<InferenceRequest, 'model' | 'stream' | 'includeUsage'>
+  readonly #open: OpenAnswers
+  readonly #nowMs: () => number
+  #partsOpen = 2
+  #head: AnswerHead | undefined
+  #encoder: ChatEncoder | undefined
+
+  constructor(
+    response: ServerResponse,
+    requestId: string,
+    { model, stream, includeUsage }: InferenceRequest,
+    open: OpenAnswers,
+    nowMs: () => number,
+  ) {
+    this.response = response
+    this.#requestId = requestId
+    // Only these: an open stream must not keep the whole request body in memory.
+    this.#request = { model, stream, includeUsage }
+    this.#open = open
+    this.#nowMs = nowMs
+    this.lastWriteMs = nowMs()
+    open.add(this)
+    response.on('close', () => {
+      this.#partDone()
+      if (!response.writableFinished) this.abort(new GatewayError('client_closed_request', 'The client left.'))
+    })
+  }
+
+  abort(reason: GatewayError): void {
+    this.cancellation.cancel(reason)
+  }
+
+  /** The pipeline is through with this answer; it stays open until the response is, too. */
+  settled(): void {
+    this.#partDone()
+  }
+
+  #partDone(): void {
+    if (--this.#partsOpen === 0) this.#open.delete(this)
+  }
+
+  open(head: AnswerHead): void {
+    this.#head = head
+    if (head.form === 'events') {
+      this.#encoder = createChatEncoder({ requestId: this.#requestId, request: this.#request })
+    }
+    if (!this.#request.stream || this.response.destroyed) return
+    this.response.writeHead(200, [
+      'content-type',
+      'text/event-stream; charset=utf-8',
+      'cache-control',
+      'no-cache',
+      'x-accel-buffering',
+      'no',
+      ...this.#answerHeaders(head),
+    ])
+    this.isEventStream = true
+  }
+
+  bytes(piece: Buffer): boolean {
+    this.lastWriteMs = this.#nowMs()
+    return this.response.write(piece)
+  }
+
+  event(event: ChatEvent): boolean {
+    const bytes = this.#encoder?.encode(event)
+    return bytes === undefined || this.bytes(bytes)
+  }
+
+  onceDrained(resume: () => void): void {
+    if (this.response.destroyed) return
+    if (this.response.writableNeedDrain) this.response.once('drain', resume)
+    else resume()
+  }
+
+  end(tail: Buffer | undefined): void {
+    const { response } = this
+    if (response.destroyed) return
+    const last = this.#encoder ? this.#encoder.end() : (tail ?? Buffer.alloc(0))
+    if (!this.isEventStream && this.#head) {
+      response.writeHead(200, [
+        'content-type',
+        'application/json',
+        'content-length',
+        String(last.length),
+        ...this.#answerHeaders(this.#head),
+      ])
+    }
+    response.end(last)
+  }
+
+  fail(error: GatewayError): void {
+    const { response } = this
+    if (response.destroyed) return
+    if (response.headersSent) {
+      response.end(`data: ${errorBody(error, this.#requestId)}\n\n`)
+    } else {
+      const { status, headers, body } = errorReply(error, this.#requestId, Math.random())
+      response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+      response.end(body)
+    }
+  }
+
+  #answerHeaders({ provider, model, attempts }: AnswerHead): string[] {
+    return [
+      'x-request-id',
+      this.#requestId,
+      'x-llmgw-provider',
+      provider,
+      'x-llmgw-model',
+      headerSafe(model),
+      'x-llmgw-attempts',
+      String(attempts),
+    ]
+  }
+}
+
+/** Model names of pass-through providers come from clients and may hold anything. */
+const headerSafe = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text))

@@ -1,0 +1,192 @@
+import type { AddressInfo, Socket } from 'node:net'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Clock } from '../../core/clock.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { IdSource } from '../../core/ids.ts'
+import type { Pipeline } from '../../core/inference/pipeline.ts'
+import type { Caller } from '../../core/keys/caller.ts'
+import type { Log } from '../../core/log.ts'
+import type { OverloadGuard } from '../../core/overload.ts'
+import type { RoutingSnapshot } from '../../core/routing/snapshot.ts'
+import { errorBody, errorReply } from './error-reply.ts'
+import { checkHeaders, credentialOf } from './headers.ts'
+import { registerInferenceRoutes } from './inference-routes.ts'
+import { registerModelRoutes } from './model-routes.ts'
+import { createOpenAnswers, type OpenAnswersLimits } from './open-answers.ts'
+
+export interface RestServerDeps {
+  pipeline: Pipeline
+  snapshot(): RoutingSnapshot
+  overload: OverloadGuard
+  clock: Clock
+  ids: IdSource
+  log: Log
+  limits: RestLimits
+}
+
+export interface RestLimits extends OpenAnswersLimits {
+  bodyBytes: number
+  headersTimeoutMs: number
+  bodyTimeoutMs: number
+}
+
+export const restLimitsDefault: RestLimits = {
+  bodyBytes: 10 * 1024 * 1024,
+  headersTimeoutMs: 10_000,
+  bodyTimeoutMs: 30_000,
+  heartbeatMs: 15_000,
+  stalledMs: 30_000,
+}
+
+export interface RestServer {
+  listen(host: string, port: number): Promise<AddressInfo>
+  /** Answers under way, for metrics. */
+  readonly openAnswers: number
+  /**
+   * Stops accepting, lets open answers end until the deadline, then ends them with `server_shutting_down`.
+   *
+   * @returns how many had to be ended
+   */
+  drain(deadline: Promise<void>): Promise<number>
+  close(): Promise<void>
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller | null
+  }
+}
+
+const headerBytesMax = 16 * 1024
+const keepAliveMs = 65_000
+const listenBacklog = 8_192
+
+export function createRestServer(deps: RestServerDeps): RestServer {
+  const { limits } = deps
+  const open = createOpenAnswers(limits, deps.clock.monotonicMs)
+  let isDraining = false
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.headersTimeoutMs + limits.bodyTimeoutMs,
+    keepAliveTimeout: keepAliveMs,
+    forceCloseConnections: false,
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+    genReqId: () => deps.ids(deps.clock.nowMs()),
+    requestIdHeader: false,
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, deps.ids(deps.clock.nowMs())),
+    http: {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
+      insecureHTTPParser: false,
+      noDelay: true,
+    },
+  })
+  app.decorateRequest('caller', null)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.setErrorHandler((error: FastifyError, request, reply) => replyWith(fromFramework(error), request, reply, deps))
+  app.setNotFoundHandler((request, reply) => {
+    const what = `${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`
+    return replyWith(new GatewayError('not_found', `There is no ${what} here. See /v1/models.`), request, reply, deps)
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    if (isDraining) reply.header('connection', 'close')
+    try {
+      checkHeaders(request.raw)
+      if (request.is404) return done()
+      const caller = deps.pipeline.authenticate(credentialOf(request.raw))
+      if (!(caller instanceof Promise)) {
+        request.caller = caller
+        return done()
+      }
+      caller.then((known) => {
+        request.caller = known
+        done()
+      }, done)
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+  const isOverloaded = (): boolean => deps.overload.isOverloaded(open.size)
+  registerInferenceRoutes(app, { ...deps, open, isOverloaded, isDraining: () => isDraining })
+  registerModelRoutes(app, deps)
+
+  return {
+    async listen(host, port) {
+      await app.listen({ host, port, backlog: listenBacklog })
+      return app.server.address() as AddressInfo
+    },
+    get openAnswers() {
+      return open.size
+    },
+    async drain(deadline) {
+      isDraining = true
+      app.server.close()
+      app.server.closeIdleConnections()
+      await Promise.race([open.whenEmpty(), deadline])
+      const cutShort = open.size
+      open.abortAll(new GatewayError('server_shutting_down', 'The gateway is shutting down; send the request again.'))
+      await open.whenEmpty()
+      return cutShort
+    },
+    async close() {
+      open.close()
+      app.server.closeAllConnections()
+      await app.close()
+    },
+  }
+}
+
+function replyWith(
+  error: GatewayError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  deps: RestServerDeps,
+): FastifyReply {
+  if (error.code === 'internal_error') {
+    deps.log.error({ err: error.cause, request_id: request.id }, 'A request failed inside.')
+  }
+  const { status, headers, body } = errorReply(error, request.id, Math.random())
+  return reply.code(status).headers(headers).send(body)
+}
+
+/** Fastify's own refusals, in our vocabulary. */
+function fromFramework(error: FastifyError | GatewayError): GatewayError {
+  if (error instanceof GatewayError) return error
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new GatewayError('request_too_large', 'The request body is larger than this gateway accepts.')
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new GatewayError('unsupported_media_type', 'Send the request body as application/json.')
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new GatewayError('invalid_body', 'The request body does not have the announced length.')
+    default:
+      return GatewayError.from(error)
+  }
+}
+
+/** What the HTTP parser refused never became a request: answered on the socket itself. */
+function refuseConnection(error: Error & { code?: string }, socket: Socket, requestId: string): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const refusal =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new GatewayError('request_timeout', 'The request took too long to arrive.')
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? new GatewayError('invalid_header', 'The request headers are larger than 16 KiB.')
+        : new GatewayError('invalid_header', 'The request is not valid HTTP/1.1.')
+  const status = refusal.code === 'request_timeout' ? '408 Request Timeout' : '400 Bad Request'
+  const body = errorBody(refusal, requestId)
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-request-id: ${requestId}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+export type RestApp = FastifyInstance
