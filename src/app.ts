@@ -7,7 +7,7 @@ import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
 import { createDatabaseClock } from './core/clock.ts'
 import { type DataFolder, openDataFolder } from './core/data-folder/data-folder.ts'
-import { checkSecretCanaries } from './core/data-folder/root-secrets.ts'
+import { checkSecretCanaries } from './core/data-folder/secret-canaries.store.ts'
 import { openConnection } from './core/db/connection.ts'
 import { startDatabaseClockSync } from './core/db/database-clock-sync.ts'
 import { startEmbeddedPostgres } from './core/db/embedded-postgres.ts'
@@ -43,8 +43,6 @@ export interface StartNotices {
   dataFolder: string
   /** Files with secrets that this start has made. */
   generatedSecretFiles: readonly string[]
-  /** Secrets of declared keys that had none; shown this once. */
-  generatedKeys: readonly { name: string; secret: string }[]
   /** Of the demo key; undefined when there is none. */
   demoKey: string | undefined
   warnings: readonly string[]
@@ -53,11 +51,24 @@ export interface StartNotices {
 const retryMsMin = 1_000
 const retryMsMax = 30_000
 
+/** What the app says to an operator at once, rather than when all is open. */
+export interface Operator {
+  /** The secret of a key that was declared without one. It cannot be read again, whatever happens after this. */
+  showKey(key: { name: string; secret: string }): void
+  /** Takes the request log's finished lines; nothing is written where the log's level leaves them out. */
+  writeLog(line: string): void
+}
+
 /**
  * @param signal - gives the start up, for instance while the database is away
  * @throws StartRefusal when waiting cannot help: the message is for the operator
  */
-export async function openApp(config: Config, log: Log, signal: AbortSignal): Promise<App> {
+export async function openApp(
+  config: Config,
+  log: Log,
+  signal: AbortSignal,
+  operator: Operator = { showKey: () => {}, writeLog: () => {} },
+): Promise<App> {
   await using opening = new AsyncDisposableStack()
   const own = <T extends { close(): unknown }>(resource: T): T => {
     opening.defer(async () => void (await resource.close()))
@@ -120,6 +131,8 @@ export async function openApp(config: Config, log: Log, signal: AbortSignal): Pr
       keyPepper: folder.secrets.values['key-pepper'],
       demoKeyFile: embedded ? join(folder.path, 'secrets', 'demo-key') : undefined,
       replica: `${hostname()}-${process.pid}`,
+      showKey: operator.showKey,
+      writeLog: operator.writeLog,
     }),
   )
   const restAddress = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
@@ -134,7 +147,7 @@ export async function openApp(config: Config, log: Log, signal: AbortSignal): Pr
     reload: (next) => opened.reload(next),
     async drain(delayMs, deadline) {
       notReady = ['draining']
-      await Promise.race([delay(delayMs), deadline])
+      await Promise.race([delay(delayMs, undefined, { ref: false }), deadline])
       await opened.drain(deadline)
     },
     close: () => resources.disposeAsync(),
@@ -154,9 +167,12 @@ async function fitSchema(url: string, migrate: 'auto' | 'off', log: Log, signal:
   const state = await readSchemaState(client)
   if (state.status === 'incompatible') throw schemaNewer(state.unknown)
   if (state.status === 'behind') {
-    throw new Error(`the schema lacks ${state.pending.join(', ')}; run "llmgw migrate" (LLMGW_MIGRATE is off)`)
+    throw new SchemaBehind(`the schema lacks ${state.pending.join(', ')}; run "llmgw migrate" (LLMGW_MIGRATE is off)`)
   }
 }
+
+/** Waiting helps, but somebody has to do something first. */
+class SchemaBehind extends Error {}
 
 interface Waiting {
   log: Log
@@ -176,7 +192,7 @@ async function untilDatabaseServes(
       if (error instanceof StartRefusal || signal.aborted) throw error
       const waitMs = retryMsMin + Math.random() * (limitMs - retryMsMin)
       log.error({ err: error, retry_in_ms: Math.round(waitMs) }, 'The database does not serve yet; trying again.')
-      whileWaiting('waiting for the database')
+      whileWaiting(error instanceof SchemaBehind ? error.message : 'waiting for the database')
       await delay(waitMs, undefined, { signal })
     }
   }
@@ -197,7 +213,6 @@ function noticesOf(folder: DataFolder, gateway: Gateway, usesEmbeddedDatabase: b
     usesEmbeddedDatabase,
     dataFolder: folder.path,
     generatedSecretFiles: folder.secrets.generated.map(({ file }) => file),
-    generatedKeys: gateway.generatedKeys,
     demoKey: gateway.demoKey,
     warnings: [...folder.secrets.warnings, ...gateway.warnings],
   }

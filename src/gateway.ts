@@ -9,7 +9,7 @@ import type { Pools } from './core/db/pools.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createAdmission } from './core/inference/admit.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
-import { createInferenceMetrics } from './core/inference/prometheus-metrics.ts'
+import { createRequestLog } from './core/inference/request-log.ts'
 import { createAuthenticator, createKeyLoad, warm } from './core/keys/authenticate.ts'
 import { ensureDemoKey } from './core/keys/demo-key.ts'
 import { createKeyCache } from './core/keys/key-cache.ts'
@@ -37,11 +37,11 @@ import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { createUsageStore } from './core/usage/usage.store.ts'
 import { openUsageSpool } from './core/usage/usage-spool.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
+import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { createRestServer } from './proxy/rest/server.ts'
 
 /** The core and its doors over an open database. */
 export interface Gateway {
-  readonly generatedKeys: readonly { name: string; secret: string }[]
   readonly demoKey: string | undefined
   readonly warnings: readonly string[]
   notReadyReasons(): readonly string[]
@@ -54,6 +54,8 @@ export interface Gateway {
 export interface GatewayDeps {
   config: Config
   log: Log
+  /** Takes finished log lines, request lines that is; does nothing where the log's level leaves them out. */
+  writeLog(line: string): void
   clock: DatabaseClock
   pools: Pools
   registry: Registry
@@ -64,7 +66,12 @@ export interface GatewayDeps {
   demoKeyFile: string | undefined
   /** Names this process in the records it owns. */
   replica: string
+  /** Shows an operator the secret of a key that was declared without one: at once, for it cannot be read again. */
+  showKey(key: { name: string; secret: string }): void
 }
+
+/** A revocation takes effect within 5 s: so long, and the time of one query. */
+const keyWatchPollMs = 4_000
 
 /** Authentication data older than this may no longer be trusted with new calls. */
 const authenticationDataMsMax = 15 * 60_000
@@ -98,6 +105,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const applying = { pool: pools.admin, ids, digestSecret, generateSecret }
   const applied = await applyDeclaredConfiguration(config.declared, applying)
   if (!applied.ok) throw rejected(applied.problems)
+  for (const { name, secret } of applied.generatedKeys) deps.showKey({ name, secret: secret.reveal() })
   let declared = config.declared
 
   const snapshots = own(
@@ -136,7 +144,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       },
     }),
   )
-  own(openKeyWatch({ lookUp, cache: keyCache, log }))
+  own(openKeyWatch({ lookUp, cache: keyCache, log, pollMs: keyWatchPollMs }))
   own(
     createDailyCatalogSync({
       ...catalog,
@@ -167,6 +175,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       replica: deps.replica,
       unpriced: { policy: config.unpricedModels, estimate: config.unpricedEstimate },
       metrics,
+      requestLog: createRequestLog(deps.writeLog, clock.nowMs),
       log,
     }),
     clock,
@@ -181,7 +190,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
 
   const resources = opening.move()
   return {
-    generatedKeys: applied.generatedKeys.map(({ name, secret }) => ({ name, secret: secret.reveal() })),
     demoKey,
     warnings: applied.warnings.map(({ path, message }) => `${path} ${message}`),
     notReadyReasons() {
@@ -195,6 +203,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     async reload(next) {
       const result = await applyDeclaredConfiguration(next.declared, applying)
       if (!result.ok) return result.problems
+      for (const { name, secret } of result.generatedKeys) deps.showKey({ name, secret: secret.reveal() })
       const previous = declared
       declared = next.declared
       const outcome = await snapshots.reload()
@@ -206,9 +215,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
         return outcome.problems
       }
       keyCache.distrustAll()
-      for (const { name } of result.generatedKeys) {
-        log.warn({ key_name: name }, 'A key without a secret was declared; it was made, but is shown at a start only.')
-      }
       return []
     },
     async drain(deadline) {

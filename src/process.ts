@@ -5,10 +5,12 @@ import { type Config, configExitCode, type LoadConfigResult } from './config/loa
 import { formatProblems } from './config/problem.ts'
 import { createConfigReloader } from './config/reload.ts'
 import { StartRefusal } from './core/start-refusal.ts'
-import { welcome } from './welcome.ts'
+import { newKeyNotice, welcome } from './welcome.ts'
 
-/** After the drain deadline, closing gets this long; then the process ends anyway. */
-const closeMsMax = 10_000
+/** After the drain deadline, readers that take nothing get this long to take their last bytes; then they are cut off. */
+const cutOffMs = 3_000
+/** After that, closing gets this long; then the process ends anyway. */
+const closeMsMax = 7_000
 const secondSignalDrainMs = 5_000
 /** Log lines leave the process together, at most this long after they were written. */
 const logFlushMs = 200
@@ -22,7 +24,7 @@ const logBufferBytes = 8 * 1024
 export async function runProcess(loader: { load(): LoadConfigResult }): Promise<number> {
   const loaded = loader.load()
   if (!loaded.ok) {
-    tell(`The configuration has problems:\n${formatProblems(loaded.problems)}`)
+    tell(formatProblems(loaded.problems))
     return configExitCode
   }
   const { config } = loaded
@@ -32,6 +34,7 @@ export async function runProcess(loader: { load(): LoadConfigResult }): Promise<
   flushing.unref()
   const stopping = new AbortController()
   const signals = listenForSignals(stopping)
+  const hangUps = listenForHangUps()
   process.on('unhandledRejection', (error) => {
     log.fatal({ err: error }, 'A rejection was not handled; the process ends.')
     out.flushSync()
@@ -39,15 +42,16 @@ export async function runProcess(loader: { load(): LoadConfigResult }): Promise<
   })
 
   try {
-    const app = await openApp(config, log, stopping.signal)
+    const app = await openApp(config, log, stopping.signal, {
+      showKey: (key) => tell(newKeyNotice(key)),
+      writeLog: log.isLevelEnabled('info') ? (line) => void out.write(line) : () => {},
+    })
     const reloader = createConfigReloader({ load: () => loader.load(), apply: (next) => app.reload(next), log })
-    const onHangUp = (): void => void reloader.reload()
-    process.on('SIGHUP', onHangUp)
     for (const { path, message } of loaded.warnings) log.warn({ path }, `${path} ${message}`)
     tell(welcome(app))
     log.info({ rest: app.rest, ops: app.ops }, 'ready')
+    hangUps.obey(() => void reloader.reload())
     await aborted(stopping.signal)
-    process.off('SIGHUP', onHangUp)
     await reloader.close()
     await stop(app, config.settings, signals, log)
     return 0
@@ -76,7 +80,7 @@ async function stop(app: App, settings: Config['settings'], signals: Signals, lo
     wait(delayMs + settings.drainTimeoutMs),
     signals.second.then(() => wait(secondSignalDrainMs)),
   ])
-  await app.drain(delayMs, deadline)
+  await Promise.race([app.drain(delayMs, deadline), deadline.then(() => wait(cutOffMs))])
   ended.abort()
   const closed = app.close()
   const late = delay(closeMsMax, 'late', { ref: false })
@@ -104,6 +108,22 @@ function listenForSignals(stopping: AbortController): Signals {
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   return signals
+}
+
+/** By default the signal would end the process, also while it starts or drains. One that comes early is obeyed late. */
+function listenForHangUps(): { obey(reload: () => void): void } {
+  let obeyed: (() => void) | undefined
+  let isWaiting = false
+  process.on('SIGHUP', () => {
+    if (obeyed) obeyed()
+    else isWaiting = true
+  })
+  return {
+    obey(reload) {
+      obeyed = reload
+      if (isWaiting) reload()
+    },
+  }
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

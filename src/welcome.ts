@@ -15,9 +15,6 @@ export function welcome({ rest, ops, notices }: App): string {
     parts.push(`WARNING: this start has made secrets. Back them up: without them no key works and nothing stored opens.
 ${notices.generatedSecretFiles.map((file) => `  ${file}`).join('\n')}`)
   }
-  for (const { name, secret } of notices.generatedKeys) {
-    parts.push(`The key "${name}" was declared without a secret and got one. It is shown only now:\n  ${secret}`)
-  }
   for (const warning of notices.warnings) parts.push(`WARNING: ${warning}`)
   if (notices.demoKey) {
     parts.push(`Try it; the demo provider needs no account:
@@ -30,6 +27,11 @@ ${notices.generatedSecretFiles.map((file) => `  ${file}`).join('\n')}`)
   parts.push(`Next: set OPENAI_API_KEY, or declare providers in a file (docs/examples/llmgw.yaml) and start with
 LLMGW_CONFIG=that-file. Make keys with: npm run llmgw -- keys create --name my-app. Ctrl-C stops everything.`)
   return `\n${parts.join('\n\n')}\n`
+}
+
+/** For the secret of a declared key that had none. */
+export function newKeyNotice({ name, secret }: { name: string; secret: string }): string {
+  return `The key "${name}" was declared without a secret and got one. It is shown only now:\n  ${secret}`
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

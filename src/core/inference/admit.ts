@@ -9,6 +9,7 @@ import type { UsageIntent } from '../usage/usage-record.ts'
 import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
+import type { RequestLog } from './request-log.ts'
 import { usageEndOf } from './settle.ts'
 
 /** The right to make one call, and the duty to account for it. */
@@ -29,6 +30,7 @@ export interface AdmissionDeps {
   replica: string
   unpriced: { policy: UnpricedPolicy; estimate: Price }
   metrics: InferenceMetrics
+  requestLog: RequestLog
   log: Log
 }
 
@@ -67,7 +69,7 @@ export function createAdmission(deps: AdmissionDeps) {
         }
         const last = attempts[attempts.length - 1]?.candidate
         deps.metrics.settled(end, last?.entry ? last.entry.name : 'other')
-        logSettled(deps.log, end, call.caller)
+        deps.requestLog(end, call.caller.keyName)
       },
     }
   }
@@ -105,31 +107,4 @@ function intentOf(
     client_request_id: call.clientRequestId ?? null,
     owner_replica: replica,
   }
-}
-
-function logSettled(log: Log, end: ReturnType<typeof usageEndOf>, caller: Caller): void {
-  log.info(
-    {
-      request_id: end.request_id,
-      key_id: end.key_id,
-      key_name: caller.keyName,
-      operation: end.operation,
-      requested_model: end.requested_model,
-      provider: end.provider,
-      model: end.model,
-      stream: end.stream,
-      state: end.state,
-      finish: end.finish,
-      http_status: end.http_status,
-      error_code: end.error_code,
-      attempts: end.attempts.length,
-      input_tokens: end.input_tokens,
-      output_tokens: end.output_tokens,
-      usage_source: end.usage_source,
-      cost_nano_usd: end.provider_cost_nano,
-      first_output_ms: end.first_output_ms,
-      total_ms: end.total_ms,
-    },
-    'request settled',
-  )
 }

@@ -79,7 +79,8 @@ const brokenAdapter = (thrown: unknown): ExchangeResult => ({
   failure: {
     error: GatewayError.from(thrown),
     kind: 'malformed',
-    billing: 'maybe_billed',
+    // What the adapter itself refused, with a sentence for the client, never left us.
+    billing: thrown instanceof GatewayError ? 'not_sent' : 'maybe_billed',
     retryable: false,
     retryAfterMs: undefined,
   },

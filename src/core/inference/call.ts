@@ -1,8 +1,8 @@
 import type { ChatEvent } from '../chat/event.ts'
-import type { GatewayError } from '../errors.ts'
+import { GatewayError } from '../errors.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { Cancellation } from './cancellation.ts'
-import type { Span } from './json-spans.ts'
+import type { Span } from './json-scan.ts'
 
 export type Operation = 'chat' | 'embeddings'
 export type Door = 'rest' | 'grpc'
@@ -43,14 +43,25 @@ export interface InferenceRequest {
   endUser: string | undefined
   /** Embeddings only: how the client wants vectors encoded. */
   encodingFormat: 'float' | 'base64'
-  /** The whole request, parsed. */
-  json: Readonly<Record<string, unknown>>
-  /** The same as it came over the wire: UTF-8 JSON, one object, no member twice. */
+  /** The whole request as it came over the wire: UTF-8 JSON, one object, no member twice. See `parsedRequest`. */
   bytes: Buffer
   /** Where each top-level member stands in `bytes`. */
   spans: ReadonlyMap<string, Span>
   /** Our estimate of the prompt in tokens, for what the provider does not count for us. */
   inputTokensEstimate: number
+}
+
+/**
+ * The whole request, parsed anew: a relayed call never needs it again, and must not hold on to it while it streams.
+ *
+ * @throws GatewayError invalid_json: the structure of a request has been checked, the inside of its texts may not
+ */
+export function parsedRequest({ bytes }: InferenceRequest): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw new GatewayError('invalid_json', 'The request body is not valid JSON.')
+  }
 }
 
 /** Known when the first output is about to be passed on. */

@@ -52,6 +52,7 @@ export function usageEndOf(
       error_code: made.result.failure?.error.code ?? null,
       billing: last.billing,
       units: last.usage.units,
+      service_tier: last.usage.serviceTier,
       price_version: price && !unpricedModel ? price.id : null,
       cost_nano: bill.costNano.toString(),
       total_ms: Math.round(made.totalMs),

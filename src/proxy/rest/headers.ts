@@ -15,6 +15,9 @@ export function checkHeaders(request: IncomingMessage): void {
   if (request.rawHeaders.length > headersMax * 2) {
     throw new GatewayError('invalid_header', `The request has more than ${headersMax} headers.`)
   }
+  if (request.headers.host === undefined && request.httpVersion !== '1.0') {
+    throw new GatewayError('invalid_header', 'The request has no Host header.')
+  }
   if (request.method !== 'POST') return
   const type = request.headers['content-type']
   if (type === undefined || !isJson(type)) {

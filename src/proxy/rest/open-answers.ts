@@ -34,11 +34,23 @@ const heartbeat = ': keep-alive\n\n'
 
 export function createOpenAnswers({ heartbeatMs, stalledMs }: OpenAnswersLimits, nowMs: () => number): OpenAnswers {
   const open = new Set<OpenAnswer>()
+  const flushing = new WeakSet<ServerResponse>()
   let emptied: (() => void)[] = []
+
+  /** We have nothing left to write: whether its reader takes what is still waiting, only the socket can tell. */
+  const closeUnlessRead = (response: ServerResponse): void => {
+    if (flushing.has(response)) return
+    flushing.add(response)
+    response.setTimeout(stalledMs, () => response.destroy())
+  }
 
   const sweep = (): void => {
     const now = nowMs()
     for (const answer of open) {
+      if (answer.response.writableEnded) {
+        closeUnlessRead(answer.response)
+        continue
+      }
       const silentMs = now - answer.lastWriteMs
       if (answer.response.writableNeedDrain) {
         if (silentMs > stalledMs) answer.response.destroy()

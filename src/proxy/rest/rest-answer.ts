@@ -7,6 +7,8 @@ import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
 import { errorBody, errorReply } from './error-reply.ts'
 import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
 
+const stringBodyBytesMax = 16 * 1024
+
 /**
  * One answer over HTTP. Bytes of a relayed answer go out as they came; events are encoded here. The response is
  * written on `node:http` directly: a framework's reply per chunk would cost more than the chunk.
@@ -96,16 +98,20 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     const { response } = this
     if (response.destroyed) return
     const last = this.#encoder ? this.#encoder.end() : (tail ?? Buffer.alloc(0))
-    if (!this.isEventStream && this.#head) {
-      response.writeHead(200, [
-        'content-type',
-        'application/json',
-        'content-length',
-        String(last.length),
-        ...this.#answerHeaders(this.#head),
-      ])
+    if (this.isEventStream || !this.#head) {
+      response.end(last)
+      return
     }
-    response.end(last)
+    response.writeHead(200, [
+      'content-type',
+      'application/json',
+      'content-length',
+      String(last.length),
+      ...this.#answerHeaders(this.#head),
+    ])
+    // Head and a short body leave in one write when the body is a string; latin1 keeps its bytes as they are.
+    if (last.length <= stringBodyBytesMax) response.end(last.toString('latin1'), 'latin1')
+    else response.end(last)
   }
 
   fail(error: GatewayError): void {
@@ -135,4 +141,5 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
 }
 
 /** Model names of pass-through providers come from clients and may hold anything. */
-const headerSafe = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text))
+const headerSafe = (text: string): string =>
+  /^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed())

@@ -1,4 +1,6 @@
+import type { ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../../core/clock.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -13,6 +15,7 @@ import { checkHeaders, credentialOf } from './headers.ts'
 import { registerInferenceRoutes } from './inference-routes.ts'
 import { registerModelRoutes } from './model-routes.ts'
 import { createOpenAnswers, type OpenAnswersLimits } from './open-answers.ts'
+import { readBody } from './read-body.ts'
 
 export interface RestServerDeps {
   pipeline: Pipeline
@@ -60,6 +63,10 @@ declare module 'fastify' {
 const headerBytesMax = 16 * 1024
 const keepAliveMs = 65_000
 const listenBacklog = 8_192
+/** How long a client may take to read why its connection is closed. */
+const lingerMs = 2_000
+/** How long readers may take for the error that ends their answer at a shutdown. */
+const farewellMsMax = 2_000
 
 export function createRestServer(deps: RestServerDeps): RestServer {
   const { limits } = deps
@@ -76,7 +83,10 @@ export function createRestServer(deps: RestServerDeps): RestServer {
     genReqId: () => deps.ids(deps.clock.nowMs()),
     requestIdHeader: false,
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, deps.ids(deps.clock.nowMs())),
+    frameworkErrors: (error, request, reply) => replyWith(fromFramework(error), request, reply, deps),
     http: {
+      // Node.js would refuse without a word of ours; see checkHeaders.
+      requireHostHeader: false,
       maxHeaderSize: headerBytesMax,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
@@ -84,9 +94,11 @@ export function createRestServer(deps: RestServerDeps): RestServer {
       noDelay: true,
     },
   })
+  // Expectations other than 100-continue may be ignored (RFC 9110, 10.1.1); Node.js would refuse them without a word.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.decorateRequest('caller', null)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/json', (_request, payload, done) => readBody(payload, limits.bodyBytes, done))
   app.setErrorHandler((error: FastifyError, request, reply) => replyWith(fromFramework(error), request, reply, deps))
   app.setNotFoundHandler((request, reply) => {
     const what = `${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`
@@ -129,7 +141,8 @@ export function createRestServer(deps: RestServerDeps): RestServer {
       await Promise.race([open.whenEmpty(), deadline])
       const cutShort = open.size
       open.abortAll(new GatewayError('server_shutting_down', 'The gateway is shutting down; send the request again.'))
-      await open.whenEmpty()
+      // Whoever reads nothing is not told.
+      await Promise.race([open.whenEmpty(), delay(farewellMsMax, undefined, { ref: false })])
       return cutShort
     },
     async close() {
@@ -150,6 +163,8 @@ function replyWith(
     deps.log.error({ err: error.cause, request_id: request.id }, 'A request failed inside.')
   }
   const { status, headers, body } = errorReply(error, request.id, Math.random())
+  // What is left of a body that is too large is not waited for.
+  if (error.code === 'request_too_large') reply.header('connection', 'close')
   return reply.code(status).headers(headers).send(body)
 }
 
@@ -164,6 +179,8 @@ function fromFramework(error: FastifyError | GatewayError): GatewayError {
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
       return new GatewayError('invalid_body', 'The request body does not have the announced length.')
+    case 'FST_ERR_BAD_URL':
+      return new GatewayError('not_found', 'The path of the request is not a valid one. See /v1/models.')
     default:
       return GatewayError.from(error)
   }
@@ -171,7 +188,7 @@ function fromFramework(error: FastifyError | GatewayError): GatewayError {
 
 /** What the HTTP parser refused never became a request: answered on the socket itself. */
 function refuseConnection(error: Error & { code?: string }, socket: Socket, requestId: string): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
     socket.destroy()
     return
   }
@@ -187,6 +204,14 @@ function refuseConnection(error: Error & { code?: string }, socket: Socket, requ
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nx-request-id: ${requestId}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
+  socket.setTimeout(lingerMs, () => socket.destroy())
+}
+
+/** A second answer in the middle of the first one would be taken for a part of it. */
+function isAnswering(socket: Socket): boolean {
+  // As Node.js asks itself before it answers a malformed request; there is no public way to.
+  const { _httpMessage: response } = socket as Socket & { _httpMessage?: ServerResponse | null }
+  return response?.headersSent === true
 }
 
 export type RestApp = FastifyInstance

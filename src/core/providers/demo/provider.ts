@@ -1,5 +1,6 @@
 import type { ChatEvent } from '../../chat/event.ts'
-import type { GatewayError } from '../../errors.ts'
+import { GatewayError } from '../../errors.ts'
+import { parsedRequest } from '../../inference/call.ts'
 import type { Cancellation } from '../../inference/cancellation.ts'
 import type { Usage } from '../../usage/usage.ts'
 import type { AttemptOutput, ExchangeFailure, ExchangeResult, Provider, UpstreamCall } from '../provider.ts'
@@ -46,7 +47,8 @@ async function chat(
 ): Promise<ExchangeResult> {
   const { request, cancellation, requestId } = call
   const { choices, outputTokensMax = Number.POSITIVE_INFINITY } = request
-  const answer = answerTo(request.json)
+  if (choices > choicesMax) return tooManyChoices
+  const answer = answerTo(parsedRequest(request))
   const pieces = answer.pieces.slice(0, outputTokensMax)
   const isCut = pieces.length < answer.pieces.length
   const finish = isCut ? 'length' : answer.tool === undefined ? 'stop' : 'tool_calls'
@@ -83,11 +85,12 @@ const deltaOf = (piece: string, index: number, tool: string | undefined): ChatEv
     : { type: 'tool-call-delta', index, toolIndex: 0, arguments: piece }
 
 function embed({ request, model }: UpstreamCall): ExchangeResult {
-  const { json, encodingFormat, inputTokensEstimate } = request
+  const { encodingFormat, inputTokensEstimate } = request
+  const { input, dimensions } = parsedRequest(request)
   const usage = usageOf(inputTokensEstimate, 0)
   const answer = {
     object: 'list',
-    data: embeddingsFor(json.input, json.dimensions, encodingFormat),
+    data: embeddingsFor(input, dimensions, encodingFormat),
     model,
     usage: { prompt_tokens: usage.inputTokens, total_tokens: usage.totalTokens },
   }
@@ -103,6 +106,21 @@ const answered: ExchangeResult = {
   httpStatus: 200,
   providerResponseId: undefined,
   tail: undefined,
+}
+
+/** As at OpenAI; all of them are written in one go where the demo is fast. */
+const choicesMax = 128
+
+const tooManyChoices: ExchangeResult = {
+  ...answered,
+  failure: {
+    error: new GatewayError('invalid_body', `"n" must be at most ${choicesMax}.`, { param: 'n' }),
+    kind: 'refused',
+    billing: 'not_billed',
+    retryable: false,
+    retryAfterMs: undefined,
+  },
+  httpStatus: 400,
 }
 
 function cancelled(error: GatewayError, outputBytes: number): ExchangeResult {

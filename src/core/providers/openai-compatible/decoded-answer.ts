@@ -1,4 +1,5 @@
 import type { ChatEvent } from '../../chat/event.ts'
+import { parsedRequest } from '../../inference/call.ts'
 import type { AnswerFacts, AnswerReader } from '../openai/answer-reader.ts'
 import { noFacts } from '../openai/answer-reader.ts'
 import { malformedFailure } from '../openai/errors.ts'
@@ -37,7 +38,7 @@ export function createDecodingReader(
     })
   }
   return new DecodedAnswer((bytes) => {
-    const count = countInputs(request.json.input)
+    const count = countInputs(parsedRequest(request).input)
     const { answer, failure, facts } = decodeEmbeddings(bytes, request.encodingFormat, { model, count, credential })
     return { failure, facts, tail: answer }
   })

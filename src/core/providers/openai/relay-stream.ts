@@ -1,6 +1,7 @@
 import type { AttemptOutput, ExchangeFailure } from '../provider.ts'
 import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from './answer-reader.ts'
 import { cutFailure, inStreamFailure, malformedFailure } from './errors.ts'
+import { PlainTextFrame } from './plain-text-frame.ts'
 import { readOpenAiUsage } from './usage.ts'
 
 /** One SSE line, and with it one frame, may be this long; an upstream that sends more is broken. */
@@ -8,16 +9,17 @@ const frameBytesMax = 1024 * 1024
 
 const doneFrame = Buffer.from('data: [DONE]\n\n')
 
-/** Frames that need a look: all others are passed on as they came, unparsed. */
-const notable = /"usage"\s*:\s*\{|"error"\s*:\s*[{"]|"finish_reason"\s*:\s*"|\[DONE\]/
+/** What frames that need a look have in them: usage, the end of a choice, an error, the end of the stream. */
+const notable = /_tokens"|"finish_reason"\s*:\s*"|"error"|\[DONE\]/
 
 /**
  * Passes an SSE answer on byte by byte, whole frames at a time, and picks out on the side what accounting needs.
  * Only three things are kept from the caller: the usage frame nobody asked for, the last `[DONE]` (it is sent once the
  * call is settled), and half a frame at a cut.
  *
- * Frames are parsed until the first output has been seen, and afterwards only where `notable` finds something: the
- * cost of a chunk is one scan and one write.
+ * Frames are parsed until the first output has been seen. Later ones that differ from it in nothing but their text, as
+ * nearly all do, are known by their ends; only what else looks notable is parsed. The cost of a chunk is one search for
+ * blank lines and one write.
  */
 export class RelayStream implements AnswerReader {
   readonly facts: AnswerFacts = noFacts()
@@ -27,11 +29,9 @@ export class RelayStream implements AnswerReader {
   #partial: Buffer[] = []
   #partialBytes = 0
   #outputStarted = false
-  /** What a frame holds beside its text, measured on the first frame with output. */
-  #frameOverheadBytes = 0
-  #done: Buffer | undefined
-
+  #plainText: PlainTextFrame | undefined
   readonly #credential: string | undefined
+  #done: Buffer | undefined
 
   /** @param credential - replaced wherever the provider echoes it in an error */
   constructor(output: AttemptOutput, showUsage: boolean, credential?: string) {
@@ -45,19 +45,24 @@ export class RelayStream implements AnswerReader {
     this.keepsUp = true
     if (this.#done) return undefined
     const data = this.#join(chunk)
-    if (!data) return this.#partialBytes > frameBytesMax ? malformedFailure('a line of more than 1 MiB') : undefined
-    const end = endOfLastFrame(data)
-    if (end < data.length) this.#keepPartial(end === 0 ? data : data.subarray(end))
-    return end === 0 ? undefined : this.#pass(end === data.length ? data : data.subarray(0, end))
+    const end = data ? endOfLastFrame(data) : 0
+    if (data && end < data.length) this.#keepPartial(end === 0 ? data : data.subarray(end))
+    // Lines without end, and short lines without a blank one between them.
+    if (this.#partialBytes > frameBytesMax) return malformedFailure('a frame of more than 1 MiB')
+    return data && end > 0 ? this.#pass(end === data.length ? data : data.subarray(0, end)) : undefined
   }
 
   finish(): { failure: ExchangeFailure | undefined; tail: Buffer | undefined } {
     if (this.#partialBytes > 0 && !this.#done) {
-      // The last frame of a stream may lack its blank line; half a frame does not parse.
-      const failure = this.#passNotable(Buffer.concat([...this.#partial, Buffer.from('\n\n')]))
+      // The last frame of a stream may lack its blank line; half a frame does not parse, and is not passed on.
+      const last = Buffer.concat([...this.#partial, Buffer.from('\n\n')])
+      const failure = isWhole(dataOf(last.toString('utf8'))) ? this.#pass(last) : cutFailure()
       if (failure) return { failure: failure.kind === 'malformed' ? cutFailure() : failure, tail: undefined }
     }
     if (!this.#done && !this.facts.finish) return { failure: cutFailure(), tail: undefined }
+    if (!this.#outputStarted && !this.facts.finish) {
+      return { failure: malformedFailure('a stream with nothing in it'), tail: undefined }
+    }
     return { failure: undefined, tail: this.#done ?? doneFrame }
   }
 
@@ -79,44 +84,43 @@ export class RelayStream implements AnswerReader {
     this.#partialBytes += bytes.length
   }
 
+  /** Looks at the frames that need it, and passes on the runs of frames that the caller may have. */
   #pass(frames: Buffer): ExchangeFailure | undefined {
-    if (!this.#outputStarted) return this.#passNotable(frames)
     const text = frames.toString('latin1')
-    if (notable.test(text)) return this.#passNotable(frames)
-    this.facts.outputBytes += Math.max(0, frames.length - countFrames(text) * this.#frameOverheadBytes)
-    this.keepsUp = this.#output.bytes(frames, true)
+    // Almost nobody ends lines with CRLF; asking once saves a search to the end of the text for every frame.
+    const endOfFrame = text.includes('\r\n') ? endOfAnyFrame : endOfLfFrame
+    let runStart = 0
+    for (let start = 0, end = 0; start < text.length; start = end) {
+      end = endOfFrame(text, start)
+      const textBytes = this.#plainText?.textBytes(text, start, end) ?? -1
+      if (textBytes >= 0) {
+        this.facts.outputBytes += textBytes
+        continue
+      }
+      const verdict = this.#look(frames, text, start, end)
+      if (verdict === 'pass') continue
+      this.#passRun(frames, runStart, start)
+      runStart = end
+      if (verdict === 'done') {
+        this.#done = frames.subarray(start, end)
+        return undefined
+      }
+      if (verdict !== 'drop') return verdict
+    }
+    this.#passRun(frames, runStart, text.length)
     return undefined
   }
 
-  /** Looks at each frame, and passes on the runs of frames that the caller may have. */
-  #passNotable(frames: Buffer): ExchangeFailure | undefined {
-    const text = frames.toString('latin1')
-    let runStart = 0
-    let at = 0
-    let failure: ExchangeFailure | undefined
-    while (at < frames.length && !failure && !this.#done) {
-      const end = endOfFrame(text, at)
-      const verdict = this.#look(frames, text, at, end)
-      if (verdict !== 'pass') {
-        this.#passRun(frames, runStart, at)
-        runStart = end
-        if (verdict === 'done') this.#done = frames.subarray(at, end)
-        else if (verdict !== 'drop') failure = verdict
-      }
-      at = end
-    }
-    if (!failure && !this.#done) this.#passRun(frames, runStart, at)
-    return failure
-  }
-
   #passRun(frames: Buffer, start: number, end: number): void {
-    if (end > start) this.keepsUp = this.#output.bytes(frames.subarray(start, end), this.#outputStarted)
+    if (start === end) return
+    const run = end - start === frames.length ? frames : frames.subarray(start, end)
+    this.keepsUp = this.#output.bytes(run, this.#outputStarted)
   }
 
   #look(frames: Buffer, text: string, start: number, end: number): 'pass' | 'drop' | 'done' | ExchangeFailure {
     const frame = text.slice(start, end)
-    if (this.#outputStarted && !notable.test(frame)) {
-      this.facts.outputBytes += Math.max(0, end - start - this.#frameOverheadBytes)
+    if (this.#plainText && !notable.test(frame)) {
+      this.facts.outputBytes += Math.max(0, end - start - this.#plainText.overheadBytes)
       return 'pass'
     }
     const data = dataOf(frames.toString('utf8', start, end))
@@ -128,10 +132,10 @@ export class RelayStream implements AnswerReader {
     } catch {
       return malformedFailure('a frame that is not JSON')
     }
-    return this.#lookAtChunk(chunk, end - start)
+    return this.#lookAtChunk(chunk, frame)
   }
 
-  #lookAtChunk(chunk: unknown, frameBytes: number): 'pass' | 'drop' | ExchangeFailure {
+  #lookAtChunk(chunk: unknown, frame: string): 'pass' | 'drop' | ExchangeFailure {
     if (!isRecord(chunk)) return malformedFailure('a frame that is not an object')
     if (chunk.error !== undefined && chunk.error !== null) return inStreamFailure(chunk.error, this.#credential)
     const { facts } = this
@@ -146,7 +150,7 @@ export class RelayStream implements AnswerReader {
     facts.outputBytes += outputBytes
     if (outputBytes > 0 && !this.#outputStarted) {
       this.#outputStarted = true
-      this.#frameOverheadBytes = frameBytes - outputBytes
+      this.#plainText = new PlainTextFrame(frame, frame.length - outputBytes)
     }
     const usage = readOpenAiUsage(chunk.usage, chunk.service_tier)
     if (!usage) return 'pass'
@@ -181,6 +185,17 @@ function dataOf(frame: string): string | undefined {
   return data?.trim()
 }
 
+/** @param data - of what may be half a frame; undefined when it has none yet */
+function isWhole(data: string | undefined): boolean {
+  if (data === undefined || data === '[DONE]') return true
+  try {
+    JSON.parse(data)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** @returns the index after the blank line that ends the last whole frame, or 0 */
 function endOfLastFrame(data: Buffer): number {
   const { length } = data
@@ -193,17 +208,15 @@ function endOfLastFrame(data: Buffer): number {
 const isCrLfCrLf = (data: Buffer, end: number): boolean =>
   data[end - 2] === 0x0d && data[end - 3] === 0x0a && data[end - 4] === 0x0d
 
-function endOfFrame(text: string, start: number): number {
-  const lf = text.indexOf('\n\n', start)
-  const crLf = text.indexOf('\n\r\n', start)
-  if (lf !== -1 && (crLf === -1 || lf < crLf)) return lf + 2
-  return crLf === -1 ? text.length : crLf + 3
+/** @returns the index after the blank line that ends the frame, or the length of the text when there is none */
+function endOfLfFrame(text: string, start: number): number {
+  const at = text.indexOf('\n\n', start)
+  return at === -1 ? text.length : at + 2
 }
 
-function countFrames(text: string): number {
-  let count = 0
-  for (let at = text.indexOf('data:'); at !== -1; at = text.indexOf('\ndata:', at + 5)) count++
-  return count
+function endOfAnyFrame(text: string, start: number): number {
+  const crLf = text.indexOf('\n\r\n', start)
+  return Math.min(endOfLfFrame(text, start), crLf === -1 ? text.length : crLf + 3)
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

@@ -1,5 +1,5 @@
-import type { InferenceRequest } from '../../inference/call.ts'
-import type { Span } from '../../inference/json-spans.ts'
+import { type InferenceRequest, parsedRequest } from '../../inference/call.ts'
+import type { Span } from '../../inference/json-scan.ts'
 
 interface Edit {
   start: number
@@ -34,8 +34,8 @@ export function toUpstreamBody(request: InferenceRequest, model: string, quirks:
 }
 
 function askForUsage(request: InferenceRequest): Edit {
-  const given = request.json.stream_options
   if (request.spans.has('stream_options')) {
+    const given = parsedRequest(request).stream_options
     const options = typeof given === 'object' && given !== null ? { ...given, include_usage: true } : usageOptions
     return replaceMember(request, 'stream_options', JSON.stringify(options))
   }
