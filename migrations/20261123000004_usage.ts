@@ -75,6 +75,7 @@ export class Usage extends Migration {
         error_code text,
         billing text not null check (billing in ('billed', 'not_billed', 'estimated', 'unknown')),
         units jsonb not null default '{}',
+        service_tier text not null default 'default' check (service_tier in ('default', 'flex', 'priority', 'batch')),
         price_version uuid,
         cost_nano bigint not null default 0,
         total_ms integer,

@@ -69,6 +69,7 @@ export function usageEnd(intent: UsageIntent, changes: Partial<UsageEnd> = {}): 
         error_code: null,
         billing: 'billed',
         units,
+        service_tier: 'default',
         price_version: priceVersion,
         cost_nano: '360000',
         total_ms: 990,

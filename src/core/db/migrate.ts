@@ -59,11 +59,17 @@ export async function migrateUp(options: MigrateOptions): Promise<MigrateResult>
  * Takes migrations back, for development and tests; releases only go forward.
  *
  * @param options.to - the last migration to keep, without extension; 0 takes everything back, undefined the last one
+ * @throws RangeError when there is no such migration; nothing was taken back then
  */
 export async function migrateDown(options: MigrateOptions & { to?: string | 0 }): Promise<MigrateResult> {
-  return whileNobodyElseMigrates(options, async () => ({
-    migrations: await runMigrations(options, { direction: 'down', to: options.to }),
-  }))
+  return whileNobodyElseMigrates(options, async (client) => {
+    const applied = await appliedMigrations(client)
+    if (typeof options.to === 'string' && !applied.includes(options.to)) {
+      // The library would take everything back, and everything is gone then.
+      throw new RangeError(`There is no migration "${options.to}" to go back to. There are: ${applied.join(', ')}.`)
+    }
+    return { migrations: await runMigrations(options, { direction: 'down', to: options.to }) }
+  })
 }
 
 /** Compares files and database with one query and without loading the migration library. */

@@ -142,6 +142,7 @@ export function orphanEnd(intent: UsageIntent, endedAt: string): UsageEnd {
         error_code: null,
         billing: 'estimated',
         units,
+        service_tier: 'default',
         price_version: intent.price_version,
         cost_nano: orphan_cost_nano,
         total_ms: 0,

@@ -1,5 +1,5 @@
 import type { Door, Operation } from '../inference/call.ts'
-import type { Units, UsageSource } from './usage.ts'
+import type { ServiceTier, Units, UsageSource } from './usage.ts'
 
 /**
  * What the journal keeps of a call, and what becomes its row: names are the columns of `usage_records`, money and
@@ -81,6 +81,8 @@ export interface UsageAttempt {
   error_code: string | null
   billing: 'billed' | 'not_billed' | 'estimated' | 'unknown'
   units: Units
+  /** Prices may depend on it, so a cost can only be recomputed with it. */
+  service_tier: ServiceTier
   price_version: string | null
   cost_nano: string
   total_ms: number

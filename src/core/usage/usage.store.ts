@@ -118,14 +118,15 @@ const applySql = `
     returning request_id, reserved_at, provider_cost_nano, organization_id, team_id, key_id
   ), attempted as (
     insert into usage_attempts (request_id, reserved_at, attempt_no, provider, model, outcome, http_status, error_code,
-      billing, units, price_version, cost_nano, total_ms)
+      billing, units, service_tier, price_version, cost_nano, total_ms)
     select batch.request_id, batch.reserved_at, attempt.attempt_no, attempt.provider, attempt.model, attempt.outcome,
-      attempt.http_status, attempt.error_code, attempt.billing, attempt.units, attempt.price_version,
+      attempt.http_status, attempt.error_code, attempt.billing, attempt.units,
+      coalesce(attempt.service_tier, 'default'), attempt.price_version,
       attempt.cost_nano, attempt.total_ms
     from batch
     join written using (reserved_at, request_id)
     cross join lateral json_to_recordset(batch.attempts) as attempt (attempt_no integer, provider text, model text,
-      outcome text, http_status integer, error_code text, billing text, units jsonb, price_version uuid,
+      outcome text, http_status integer, error_code text, billing text, units jsonb, service_tier text, price_version uuid,
       cost_nano bigint, total_ms numeric)
     on conflict do nothing
   ), charged as (

@@ -1,5 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import type { Units } from '../../usage/usage.ts'
+import type { ServiceTier, Units } from '../../usage/usage.ts'
 import { count, identity, instant, jsonObject, nano, now, timestamps } from './columns.ts'
 
 /**
@@ -71,6 +71,7 @@ export const UsageAttemptEntity = defineEntity({
     errorCode: p.text().nullable(),
     billing: p.enum(['billed', 'not_billed', 'estimated', 'unknown']),
     units: jsonObject<Units>().defaultRaw(`'{}'`),
+    serviceTier: p.text().$type<ServiceTier>().default('default'),
     priceVersion: p.uuid().nullable(),
     costNano: nano().defaultRaw('0'),
     totalMs: p.integer().nullable(),
