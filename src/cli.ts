@@ -2,8 +2,9 @@ import { Command } from 'commander'
 import { type Logger, pino } from 'pino'
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
-import { createKey, KeyCommandError, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
+import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
+import { reasonOf } from './cli/reason-of.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
@@ -18,7 +19,6 @@ import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { fetchText } from './core/upstream/fetch-text.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
-import { runProcess } from './process.ts'
 
 const loader = createConfigLoader(process.env)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -28,9 +28,11 @@ const syncTimeoutMs = 120_000
 const program = new Command('llmgw').description('ThinkPixel LLM Gateway').showHelpAfterError()
 
 program
-  .command('start', { isDefault: true })
-  .description('run the gateway (what `npm start` does)')
+  .command('start')
+  .description('run the gateway (what `npm start` does); this is also done without any command')
   .action(async () => {
+    // The gateway itself takes most of a second to load, which no other command needs.
+    const { runProcess } = await import('./process.ts')
     process.exitCode = await runProcess(loader)
   })
 
@@ -108,20 +110,21 @@ program
     process.exitCode = await runDoctor({ loaded, log: commandLog(), print })
   })
 
-await program.parseAsync()
+const words = process.argv.slice(2)
+// Not commander's default command, which would take a mistyped one for an argument of its own.
+await program.parseAsync(words.length === 0 ? ['start'] : words, { from: 'user' })
 
 async function withConfig(run: (config: Config, log: Logger) => Promise<number>): Promise<void> {
   const loaded = loader.load()
   if (!loaded.ok) {
-    tell(`The configuration has problems:\n${formatProblems(loaded.problems)}`)
+    tell(formatProblems(loaded.problems))
     process.exitCode = configExitCode
     return
   }
   try {
     process.exitCode = await run(loaded.config, commandLog())
   } catch (error) {
-    if (!(error instanceof StartRefusal || error instanceof KeyCommandError)) throw error
-    tell(error.message)
+    tell(reasonOf(error))
     process.exitCode = error instanceof StartRefusal ? error.exitCode : 1
   }
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { access, constants, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config, LoadConfigResult } from '../config/load-config.ts'
@@ -6,6 +7,7 @@ import { readSchemaState } from '../core/db/migrate.ts'
 import { openPools, type Pools } from '../core/db/pools.ts'
 import type { Log } from '../core/log.ts'
 import { type CommandData, openCommandData } from './open-database.ts'
+import { reasonOf } from './reason-of.ts'
 
 export interface DoctorDeps {
   loaded: LoadConfigResult
@@ -52,11 +54,13 @@ const marks = { ok: 'ok   ', warning: 'warn ', problem: 'WRONG' } as const
 
 async function lookAtData({ settings }: Config, log: Log): Promise<Finding[]> {
   const findings = await folderFindings(settings.dataDir)
+  // Looking must not make the folder, its secrets and its database.
+  if (settings.databaseUrl === undefined && !existsSync(settings.dataDir)) return findings
   let data: CommandData
   try {
     data = await openCommandData(settings, log)
   } catch (error) {
-    return [...findings, { level: 'problem', text: `The data cannot be opened: ${messageOf(error)}` }]
+    return [...findings, { level: 'problem', text: `The data cannot be opened: ${reasonOf(error)}` }]
   }
   await using _data = data
   const pools = openPools({ url: data.url, log })
@@ -106,7 +110,7 @@ async function databaseFindings(pools: Pools, { secrets }: CommandData): Promise
     }
   } catch (error) {
     const advice = 'Check DATABASE_URL, and that the server runs and takes connections from here.'
-    return [{ level: 'problem', text: `The database does not answer: ${messageOf(error)}`, advice }]
+    return [{ level: 'problem', text: `The database does not answer: ${reasonOf(error)}`, advice }]
   }
   const state = await readSchemaState(pools.admin)
   if (state.status === 'incompatible') {
@@ -114,7 +118,7 @@ async function databaseFindings(pools: Pools, { secrets }: CommandData): Promise
     return [...findings, { level: 'problem', text: 'The schema is newer than this release.', advice }]
   }
   if (state.status === 'behind') {
-    const text = `${state.pending.length} migrations have not run: ${state.pending.join(', ')}.`
+    const text = `Not all migrations have run. Pending: ${state.pending.join(', ')}.`
     return [
       ...findings,
       { level: 'warning', text, advice: 'A start runs them, unless LLMGW_MIGRATE=off; or run "llmgw migrate".' },
@@ -130,7 +134,7 @@ async function secretFinding(pools: Pools, secrets: CommandData['secrets']): Pro
     await checkSecretCanaries(pools.admin, secrets)
     return { level: 'ok', text: 'The secrets are those this database was used with.' }
   } catch (error) {
-    return { level: 'problem', text: messageOf(error) }
+    return { level: 'problem', text: reasonOf(error) }
   }
 }
 
@@ -144,7 +148,7 @@ async function contentFindings(pools: Pools): Promise<Finding[]> {
   const { keys = 0, prices = 0, synced = null } = rows[0] ?? {}
   return [
     keys > 0
-      ? { level: 'ok', text: `${keys} keys can be used.` }
+      ? { level: 'ok', text: `${keys} ${keys === 1 ? 'key' : 'keys'} can be used.` }
       : {
           level: 'warning',
           text: 'There is no key that can be used.',
@@ -173,5 +177,3 @@ function providerFindings({ declared, settings }: Config): Finding[] {
     return { level: 'ok', text: `${name} is declared${allowed}.` }
   })
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -14,6 +14,7 @@ export const preparationSql = `
     n integer primary key, from_share float8, upto_share float8, key_id uuid, organization_id uuid, team_id uuid,
     tags jsonb, operation text, input_median float8, output_median float8, hours float8[]
   ) on commit drop;
+  create temporary table seed_periods (id uuid, scope_id uuid, used float8, starts timestamptz) on commit drop;
   create type pg_temp.seed_target as (
     key_n integer, from_share float8, upto_share float8, requested_model text, alias text, provider text, model text,
     catalog text, reasons boolean, first_output_ms float8, ms_per_token float8, failed_provider text, failed_model text
@@ -33,17 +34,19 @@ export const preparationSql = `
 
 /**
  * $1 the day, $2 the number of its first call, $3 how many, $4 the seed, $5 now, $6 whether a provider fails at 14:00.
- * A call's tokens scatter around the key's median like real ones do, by a factor (log-normal).
+ * Steps are materialized, or the planner would draw the same lot again wherever it is mentioned. A call's tokens scatter around the key's median like real ones do, by a factor (log-normal).
  */
 export const callsSql = `
   insert into seed_calls
-  with drawn as (
-    select call, seed_keys.*, $1::timestamptz + date_trunc('milliseconds',
+  with numbered as materialized (
+    select call, pg_temp.chance(call, 'key' || $4) as key_share, pg_temp.chance(call, 'target' || $4) as target_share
+    from generate_series($2::bigint, $2::bigint + $3::bigint - 1) call
+  ), drawn as materialized (
+    select call, target_share, seed_keys.*, $1::timestamptz + date_trunc('milliseconds',
         (width_bucket(pg_temp.chance(call, 'hour' || $4), seed_keys.hours) + pg_temp.chance(call, 'second' || $4))
         * interval '1 hour') as reserved_at
-    from generate_series($2::bigint, $2::bigint + $3::bigint - 1) call
-    join seed_keys on pg_temp.chance(call, 'key' || $4) >= seed_keys.from_share
-      and pg_temp.chance(call, 'key' || $4) < seed_keys.upto_share
+    from numbered
+    join seed_keys on key_share >= seed_keys.from_share and key_share < seed_keys.upto_share
   ), routed as (
     select drawn.call, drawn.reserved_at, drawn.key_id, drawn.organization_id, drawn.team_id, drawn.tags,
       drawn.operation, drawn.input_median, drawn.output_median, seed_targets.*, md5($4 || ':' || call) as digits,
@@ -57,14 +60,13 @@ export const callsSql = `
         - 1.5)) as output_factor
     from drawn
     join seed_targets on seed_targets.key_n = drawn.n
-      and pg_temp.chance(call, 'target' || $4) >= seed_targets.from_share
-      and pg_temp.chance(call, 'target' || $4) < seed_targets.upto_share
+      and drawn.target_share >= seed_targets.from_share and drawn.target_share < seed_targets.upto_share
     where drawn.reserved_at < $5::timestamptz - interval '10 minutes'
-  ), ended as (
+  ), ended as materialized (
     select routed.*, case when fate < failing * 0.5 then 'failed' when fate < failing * 0.8 then 'limited'
       when fate < failing then 'timeout' when fate < failing + 0.012 then 'left' else 'answered' end as outcome
     from routed
-  ), counted as (
+  ), counted as materialized (
     select ended.*,
       case when outcome in ('failed', 'limited') then 0
         else least(90000, greatest(8, input_median * input_factor))::bigint end as prompt,
@@ -72,7 +74,7 @@ export const callsSql = `
         else greatest(1, output_median * output_factor * case outcome when 'left' then 0.3 else 1 end)::bigint
         end as output
     from ended
-  ), split as (
+  ), split as materialized (
     select counted.*,
       case when caches and outcome = 'answered' and pg_temp.chance(call, 'cache' || $4) < 0.35
         then floor(prompt * 0.6)::bigint else 0 end as cached,
@@ -128,7 +130,7 @@ export const insertCallsSql = `
     insert into usage_records (request_id, reserved_at, ended_at, organization_id, team_id, key_id, operation, door,
       requested_model, alias, provider, model, stream, state, finish, usage_source, http_status, error_code,
       input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, units, price_version, reserved_nano,
-      provider_cost_nano, charged_nano, attempts, first_output_ms, total_ms, tags, end_user, owner_replica, created_at)
+      provider_cost_nano, charged_nano, budget_period_ids, attempts, first_output_ms, total_ms, tags, end_user, owner_replica, created_at)
     select request_id, reserved_at, reserved_at + total_ms * interval '1 millisecond', organization_id, team_id, key_id,
       operation, door, requested_model, alias, provider, model, stream,
       case outcome when 'failed' then 'released' when 'limited' then 'released' when 'timeout' then 'estimated'
@@ -140,7 +142,12 @@ export const insertCallsSql = `
       case outcome when 'answered' then 'provider' when 'left' then 'counted' when 'timeout' then 'estimated'
         else 'none' end,
       ${httpStatusSql}, ${errorCodeSql}, prompt, cached, output, reasoning, ${unitsSql}, price_version, cost_nano * 2,
-      cost_nano, cost_nano, case when failed_provider is null then 1 else 2 end, first_output_ms, total_ms, tags,
+      cost_nano, cost_nano,
+      array(
+        select seed_periods.id from seed_periods
+        where seed_periods.scope_id in (organization_id, team_id, key_id) and reserved_at >= seed_periods.starts
+      ),
+      case when failed_provider is null then 1 else 2 end, first_output_ms, total_ms, tags,
       end_user, 'seed', reserved_at + total_ms * interval '1 millisecond'
     from seed_calls
     returning 1

@@ -9,11 +9,11 @@ export interface SeedStore {
   estimateUsage(): Promise<number>
   insertRouting(world: SeedWorld): Promise<void>
   insertTenants(world: SeedWorld): Promise<void>
-  /** Lays out, in temporary tables, who calls what how often. */
+  /** Opens budgets, and lays out in temporary tables who calls what how often. */
   prepareCalls(world: SeedWorld): Promise<void>
   insertDay(day: { startMs: number; first: number; count: number; hasIncident: boolean }): Promise<DayTotals>
   /** After the calls, since amounts follow from what was spent. */
-  insertBudgets(world: SeedWorld): Promise<void>
+  settleBudgets(): Promise<void>
   /** Lets the planner know; outside the transaction. */
   analyze(): Promise<void>
 }
@@ -120,6 +120,14 @@ export function createSeedStore(client: pg.ClientBase, { seed, nowMs }: { seed: 
 
     async prepareCalls(world) {
       await client.query(preparationSql)
+      for (const organization of world.organizations) {
+        await openBudget('organization', organization, organization.slug)
+        for (const team of organization.teams) {
+          const teamName = `${organization.slug}/${team.slug}`
+          await openBudget('team', team, teamName)
+          for (const key of team.keys) await openBudget('key', key, `${teamName}/${key.name}`)
+        }
+      }
       const keys = world.organizations.flatMap((organization) =>
         organization.teams.flatMap((team) =>
           team.keys.map((key) => ({ key, team: `${organization.slug}/${team.slug}`, organization: organization.slug })),
@@ -184,15 +192,8 @@ export function createSeedStore(client: pg.ClientBase, { seed, nowMs }: { seed: 
       }
     },
 
-    async insertBudgets(world) {
-      for (const organization of world.organizations) {
-        await insertBudget('organization', organization, organization.slug)
-        for (const team of organization.teams) {
-          const teamName = `${organization.slug}/${team.slug}`
-          await insertBudget('team', team, teamName)
-          for (const key of team.keys) await insertBudget('key', key, `${teamName}/${key.name}`)
-        }
-      }
+    async settleBudgets() {
+      await client.query(settleBudgetsSql)
     },
 
     async analyze() {
@@ -260,46 +261,56 @@ export function createSeedStore(client: pg.ClientBase, { seed, nowMs }: { seed: 
     )
   }
 
-  /** The amount is what was spent in the current period, divided by the part of it that shall be used, in full dollars. */
-  async function insertBudget(kind: ScopeKind, { budget }: SeedScope, name: string): Promise<void> {
+  /** With amounts still to be settled, so that calls can name the period they count in. */
+  async function openBudget(kind: ScopeKind, { budget }: SeedScope, name: string): Promise<void> {
     if (!budget) return
-    const budgetId = idOf('budget', `${kind} ${name}`)
-    const periodId = idOf('budget-period', `${kind} ${name} ${new Date(nowMs).toISOString().slice(0, 10)}`)
-    const usageColumn = kind === 'key' ? 'key_id' : scopeColumns[kind]
     await client.query(
-      `with period as (
-         select date_trunc($4, $6::timestamptz, 'UTC') as starts
-       ), spent as (
-         select period.starts, coalesce(sum(usage_records.provider_cost_nano), 0)::bigint as nano
-         from period
-         left join usage_records on usage_records.${usageColumn} = $2 and usage_records.reserved_at >= period.starts
-         group by period.starts
-       ), wanted as (
-         select spent.*, greatest(1, ceil(spent.nano / $7::numeric / 1e9))::bigint * 1000000000 as limit_nano from spent
-       ), budget as (
-         insert into budgets (id, ${scopeColumns[kind]}, amount_nano, period, mode, managed_by)
-         select $1, $2, wanted.limit_nano, $4, $5, 'admin' from wanted
-         on conflict (id) do update set amount_nano = excluded.amount_nano
-         returning id
-       )
-       insert into budget_periods (id, budget_id, period_start, period_end, limit_nano, mode, committed_nano)
-       select $3, budget.id, wanted.starts,
-         (wanted.starts at time zone 'UTC' + ('1 ' || $4)::interval) at time zone 'UTC', wanted.limit_nano, $5, wanted.nano
-       from wanted cross join budget
-       on conflict (budget_id, period_start) do update
-       set limit_nano = excluded.limit_nano, committed_nano = excluded.committed_nano`,
-      [budgetId, idOf(kind, name), periodId, budget.period, budget.mode, new Date(nowMs), budget.used],
+      `insert into budgets (id, ${scopeColumns[kind]}, amount_nano, period, mode, managed_by)
+       values ($1, $2, 0, $3, $4, 'admin')
+       on conflict (id) do nothing`,
+      [idOf('budget', `${kind} ${name}`), idOf(kind, name), budget.period, budget.mode],
     )
     await client.query(
-      `update usage_records set budget_period_ids = usage_records.budget_period_ids || budget_periods.id
-       from budget_periods
-       where budget_periods.budget_id = $1 and budget_periods.period_start = date_trunc($2, $3::timestamptz, 'UTC')
-         and usage_records.${usageColumn} = $4 and usage_records.reserved_at >= budget_periods.period_start
-         and not usage_records.budget_period_ids @> array[budget_periods.id]`,
-      [budgetId, budget.period, new Date(nowMs), idOf(kind, name)],
+      `with starting as (
+         select date_trunc($4, $6::timestamptz, 'UTC') as starts
+       ), opened as (
+         insert into budget_periods (id, budget_id, period_start, period_end, limit_nano, mode)
+         select $1, $2, starts, (starts at time zone 'UTC' + ('1 ' || $4)::interval) at time zone 'UTC', 0, $5
+         from starting
+         on conflict (budget_id, period_start) do update set mode = excluded.mode
+         returning id, period_start
+       )
+       insert into seed_periods select opened.id, $3, $7, opened.period_start from opened`,
+      [
+        idOf('budget-period', `${kind} ${name} ${new Date(nowMs).toISOString().slice(0, 10)}`),
+        idOf('budget', `${kind} ${name}`),
+        idOf(kind, name),
+        budget.period,
+        budget.mode,
+        new Date(nowMs),
+        budget.used,
+      ],
     )
   }
 }
+
+/** The amount is what was spent in the current period, divided by the part of it that shall be used, in full dollars. */
+const settleBudgetsSql = `
+  with spent as (
+    select seed_periods.id, seed_periods.used, coalesce(sum(usage_records.provider_cost_nano), 0)::bigint as nano
+    from seed_periods
+    left join usage_records on usage_records.reserved_at >= seed_periods.starts
+      and seed_periods.scope_id in (usage_records.organization_id, usage_records.team_id, usage_records.key_id)
+    group by seed_periods.id, seed_periods.used
+  ), settled as (
+    update budget_periods
+    set committed_nano = spent.nano,
+      limit_nano = greatest(1, ceil(spent.nano / spent.used::numeric / 1e9))::bigint * 1000000000
+    from spent
+    where budget_periods.id = spent.id
+    returning budget_periods.budget_id, budget_periods.limit_nano
+  )
+  update budgets set amount_nano = settled.limit_nano from settled where budgets.id = settled.budget_id`
 
 type ScopeKind = keyof typeof scopeColumns
 const scopeColumns = { organization: 'organization_id', team: 'team_id', key: 'api_key_id' } as const

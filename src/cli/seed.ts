@@ -83,7 +83,7 @@ async function fill(
     totals.ledgerEntries += made.ledgerEntries
     totals.costNano += made.costNano
   }
-  await store.insertBudgets(seedWorld)
+  await store.settleBudgets()
   const teams = seedWorld.organizations.flatMap((organization) => organization.teams)
   return {
     organizations: seedWorld.organizations.length,
