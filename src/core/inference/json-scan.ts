@@ -33,6 +33,10 @@ const depthMax = 32
 const arrayItemsMax = 10_000
 const dataUrlBytesMin = 1_024
 
+/** Bytes looked at one by one before a search, and after a search that met an escaped quote. */
+const stepsAtFirst = 64
+const stepsAfterSearch = 8_192
+
 const quote = 0x22
 const comma = 0x2c
 const colon = 0x3a
@@ -46,7 +50,7 @@ const scalar = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)
 
 /**
  * Checks the structure of a JSON object and finds its top-level members, at the cost of reading it once: long strings
- * are skipped by a native search. What is inside of strings (escapes, control characters) is not checked.
+ * are mostly skipped by a native search. What is inside of strings (escapes, control characters) is not checked.
  *
  * A member that occurs twice is refused, also when it is spelled with escapes: two parsers might each take another one,
  * and what we checked would not be what the provider reads.
@@ -172,29 +176,33 @@ class Scanner {
     return this.#bytes.toString('latin1', start + 1, this.#at - 1)
   }
 
+  /**
+   * Texts with quotes in them have one every few words, texts without have none at all. So bytes are looked at one by
+   * one for a while, which is what short strings and the former need, and then a native search takes over.
+   */
   #skipString(): void {
     const bytes = this.#bytes
-    const open = this.#at
-    // Short strings are the rule in the structure of a request: look at a few bytes here before asking for a search.
-    const near = Math.min(bytes.length, open + 33)
-    for (let i = open + 1; i < near; i++) {
-      const byte = bytes[i]
-      if (byte === quote) {
-        this.#at = i + 1
-        return
+    let at = this.#at + 1
+    for (let steps = stepsAtFirst; ; steps = stepsAfterSearch) {
+      const stepEnd = Math.min(bytes.length, at + steps)
+      while (at < stepEnd) {
+        const byte = bytes[at++]
+        if (byte === backslash) at++
+        else if (byte === quote) {
+          this.#at = at
+          return
+        }
       }
-      if (byte === backslash) i++
-    }
-    for (let from = open + 1; ; ) {
-      const found = bytes.indexOf(quote, from)
-      if (found === -1) throw this.#syntaxError(bytes.length)
+      // Between two looks the text is in no escape, so the next quote or backslash decides.
+      const nextQuote = bytes.indexOf(quote, at)
+      if (nextQuote === -1) throw this.#syntaxError(bytes.length)
       let backslashes = 0
-      while (bytes[found - 1 - backslashes] === backslash) backslashes++
+      while (nextQuote - 1 - backslashes >= at && bytes[nextQuote - 1 - backslashes] === backslash) backslashes++
+      at = nextQuote + 1
       if (backslashes % 2 === 0) {
-        this.#at = found + 1
+        this.#at = at
         return
       }
-      from = found + 1
     }
   }
 
