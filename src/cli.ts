@@ -1,10 +1,11 @@
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
 import { reasonOf } from './cli/reason-of.ts'
+import { seedDevelopmentDatabase } from './cli/seed.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
@@ -15,6 +16,7 @@ import { createUuidV7Source } from './core/ids.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
+import { formatUsd } from './core/money.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { fetchText } from './core/upstream/fetch-text.ts'
@@ -103,6 +105,28 @@ program
   )
 
 program
+  .command('seed')
+  .description('fill a development database with organizations, teams, keys and usage that looks real')
+  .option('--calls <n>', 'how many', wholeNumber, 200_000)
+  .option('--days <n>', 'over how many days', wholeNumber, 90)
+  .option('--seed <n>', 'the same number gives the same data', wholeNumber, 1)
+  .option('--force', 'add to a database that has usage already')
+  .action((options: { calls: number; days: number; seed: number; force?: boolean }) =>
+    withDatabase(async ({ url }, _config, log) => {
+      const result = await seedDevelopmentDatabase({ url, log, ...options })
+      if (!result.seeded) {
+        tell(result.reason)
+        return 1
+      }
+      const { notes, costNano, ...counts } = result.summary
+      for (const [what, count] of Object.entries(counts)) print(`${String(count).padStart(9)}  ${what}`)
+      print(`${formatUsd(costNano).padStart(9)}  US dollars`)
+      for (const note of notes) print(note)
+      return 0
+    }),
+  )
+
+program
   .command('doctor')
   .description('check configuration, data folder, secrets and database, and say what is wrong')
   .action(async () => {
@@ -129,11 +153,16 @@ async function withConfig(run: (config: Config, log: Logger) => Promise<number>)
   }
 }
 
-function withDatabase(run: (database: CommandDatabase, config: Config) => Promise<number>): Promise<void> {
+function withDatabase(run: (database: CommandDatabase, config: Config, log: Logger) => Promise<number>): Promise<void> {
   return withConfig(async (config, log) => {
     await using database = await openCommandDatabase(config.settings, log)
-    return await run(database, config)
+    return await run(database, config, log)
   })
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
+  return Number(text)
 }
 
 function withKeys(run: (deps: KeyCommandsDeps) => Promise<void>): Promise<void> {

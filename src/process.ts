@@ -7,9 +7,7 @@ import { createConfigReloader } from './config/reload.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { newKeyNotice, welcome } from './welcome.ts'
 
-/** After the drain deadline, readers that take nothing get this long to take their last bytes; then they are cut off. */
-const cutOffMs = 3_000
-/** After that, closing gets this long; then the process ends anyway. */
+/** After the drain, which takes a moment more than its deadline, closing gets this long; then the process ends anyway. */
 const closeMsMax = 7_000
 const secondSignalDrainMs = 5_000
 /** Log lines leave the process together, at most this long after they were written. */
@@ -80,7 +78,7 @@ async function stop(app: App, settings: Config['settings'], signals: Signals, lo
     wait(delayMs + settings.drainTimeoutMs),
     signals.second.then(() => wait(secondSignalDrainMs)),
   ])
-  await Promise.race([app.drain(delayMs, deadline), deadline.then(() => wait(cutOffMs))])
+  await app.drain(delayMs, deadline)
   ended.abort()
   const closed = app.close()
   const late = delay(closeMsMax, 'late', { ref: false })

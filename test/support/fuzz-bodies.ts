@@ -15,6 +15,8 @@ export function fuzzBody(seed: number, number: number): FuzzBody {
   const isChat = random.chance(0.7)
   const body: Members = isChat ? chatRequest(random) : embeddingsRequest(random)
   for (let mutations = random.pick([0, 0, 1, 1, 2, 3, 5]); mutations > 0; mutations--) mutate(random, body, 0)
+  // Large bodies are read another way than small ones.
+  if (random.chance(0.04)) body.padding = 'x'.repeat(17_000)
   const text = random.chance(0.3) ? damaged(random, JSON.stringify(body)) : JSON.stringify(body)
   const bytes = Buffer.from(text)
   return {

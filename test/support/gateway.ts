@@ -28,6 +28,8 @@ export interface TestGateway extends AsyncDisposable {
   /** Stands before the database when `breakableDatabase` was asked for. */
   readonly postgres: PostgresProxy | undefined
   readonly logLines: readonly LogLine[]
+  /** One line a settled request, where `keepsRequestLog` was asked for. */
+  readonly requestLog: readonly string[]
   request(method: string, path: string, options?: CallOptions): Promise<Response>
   /** A chat request for `gpt-4o-mini`, but for what is given. */
   chat(body?: object | string | Buffer, options?: CallOptions): Promise<Response>
@@ -106,6 +108,7 @@ export interface TestGatewayOptions {
   timeouts?: Readonly<Record<string, number>>
   environment?: Readonly<Record<string, string>>
   breakableDatabase?: boolean
+  keepsRequestLog?: boolean
   log?: Log & { lines: readonly LogLine[] }
 }
 
@@ -140,7 +143,11 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     () => JSON.stringify(file), // JSON is YAML
   )
   if (!loaded.ok) throw new Error(formatProblems(loaded.problems))
-  const app = await openApp(loaded.config, log, new AbortController().signal)
+  const requestLog: string[] = []
+  const app = await openApp(loaded.config, log, new AbortController().signal, {
+    showKey: () => {},
+    writeLog: (line) => void (options.keepsRequestLog && requestLog.push(line)),
+  })
   opening.defer(() => app.close())
   const url = `http://127.0.0.1:${app.rest.port}`
   const opsUrl = `http://127.0.0.1:${app.ops.port}`
@@ -170,6 +177,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     spare,
     postgres,
     logLines: log.lines,
+    requestLog,
     request,
     chat: (body = {}, callOptions) =>
       request('POST', '/v1/chat/completions', { ...callOptions, body: completed(chatDefaults, body) }),

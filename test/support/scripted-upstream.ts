@@ -102,12 +102,16 @@ export function respondWithCompletion(
   { path, json }: SeenRequest,
   { id = 'chatcmpl-1', content = 'Hello there.', usage = usageOf(11, 3), finishReason = 'stop' }: Completion = {},
 ): void {
-  if (path.endsWith('/embeddings')) return respondWithJson(response, 200, embeddings(json))
+  if (path.endsWith('/embeddings')) {
+    respondWithJson(response, 200, embeddings(json))
+    return
+  }
   const head = { id, created: 1_760_000_000, model: String(json.model) }
   if (json.stream !== true) {
     const message = { role: 'assistant', content, refusal: null }
     const choices = [{ index: 0, message, logprobs: null, finish_reason: finishReason }]
-    return respondWithJson(response, 200, { ...head, object: 'chat.completion', choices, ...(usage ? { usage } : {}) })
+    respondWithJson(response, 200, { ...head, object: 'chat.completion', choices, ...(usage ? { usage } : {}) })
+    return
   }
   startStream(response)
   const chunk = (choices: object[], extra: object = {}): void =>

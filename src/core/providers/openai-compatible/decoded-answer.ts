@@ -37,8 +37,9 @@ export function createDecodingReader(
       return { failure, facts, tail: undefined }
     })
   }
+  // Before anything is sent: a large body has not been parsed yet, and may turn out to be no JSON.
+  const count = countInputs(parsedRequest(request).input)
   return new DecodedAnswer((bytes) => {
-    const count = countInputs(parsedRequest(request).input)
     const { answer, failure, facts } = decodeEmbeddings(bytes, request.encodingFormat, { model, count, credential })
     return { failure, facts, tail: answer }
   })
