@@ -37,7 +37,7 @@ test('nothing configured is a whole configuration, with the demo provider', () =
   expect(declared.providers).toMatchObject([{ name: 'demo', type: 'demo', managedBy: 'builtin' }])
   expect(declared.models.map(({ name }) => name)).toEqual(['demo-chat', 'demo-embedding'])
   expect(declared.models.every(({ rateTables }) => rateTables?.[0]?.rates.input === '0')).toBe(true)
-  expect(unpricedModels).toBe('block')
+  expect(unpricedModels).toBe('allow')
   expect(limits.bodyBytes).toBe(10 * 1024 * 1024)
   expect(configExitCode).toBe(78)
 })

@@ -30,7 +30,13 @@ async function load(options?: PriceBookOptions): Promise<PriceBook> {
 const inputRate = (book: PriceBook, name: string, catalog = 'acme') =>
   book.findModel(catalog, name)?.price?.tables[0]?.rates.input
 
-async function addPrice(name: string, source: 'admin' | 'file' | 'genai-prices', input: string, when = 'now()') {
+/** @param when - SQL; in whole milliseconds, as the clock that prices are read by */
+async function addPrice(
+  name: string,
+  source: 'admin' | 'file' | 'genai-prices',
+  input: string,
+  when = `date_trunc('milliseconds', now())`,
+) {
   await deps.pool.query(
     `insert into model_prices (id, model_id, version, source, rates, effective_from)
      select gen_random_uuid(), m.id, (select coalesce(max(version), 0) + 1 from model_prices where model_id = m.id), $2,
