@@ -30,12 +30,12 @@ async function load(options?: PriceBookOptions): Promise<PriceBook> {
 const inputRate = (book: PriceBook, name: string, catalog = 'acme') =>
   book.findModel(catalog, name)?.price?.tables[0]?.rates.input
 
-/** @param when - SQL; in whole milliseconds, as the clock that prices are read by */
+/** @param when - SQL; a moment ago, since the clock that prices are read by may be a millisecond behind the database's */
 async function addPrice(
   name: string,
   source: 'admin' | 'file' | 'genai-prices',
   input: string,
-  when = `date_trunc('milliseconds', now())`,
+  when = `now() - interval '1 second'`,
 ) {
   await deps.pool.query(
     `insert into model_prices (id, model_id, version, source, rates, effective_from)
