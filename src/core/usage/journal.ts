@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import { endAddition } from './end-addition.ts'
 import type { JournalFolder, Segment } from './journal-folder.ts'
 import { type FrameKind, frameBytes, frameBytesBound, frameKind, journalText, writeFrame } from './journal-frame.ts'
+import { createOpenCalls } from './open-calls.ts'
 import { createSegmentFiles } from './segment-files.ts'
 import type { UsageEnd, UsageIntent } from './usage-record.ts'
 
@@ -100,14 +101,6 @@ const batchBytes = 1 << 20
 const memorySegmentBytes = 1 << 20
 const warnFill = 0.8
 
-interface OpenCall {
-  intent: UsageIntent
-  /** Of the intent, as it was journaled. */
-  text: string
-  /** Of the segment that holds the intent. The map of open calls is ordered by it. */
-  sequence: number
-}
-
 /** What is written at once. */
 interface Batch {
   bytes: number
@@ -120,7 +113,7 @@ interface Batch {
 export function createJournal({ folder, clock, log, settings, write: writeBytes }: JournalDeps): Journal {
   const limits = { ...journalDefaults, ...settings }
   const segments: Segment[] = [...folder.inherited]
-  const openCalls = new Map<string, OpenCall>()
+  const openCalls = createOpenCalls()
   const files = createSegmentFiles({ folder, log, syncDelayMs: limits.syncDelayMs, write: writeBytes })
   let live = startSegment()
   let consumer: JournalConsumer | undefined
@@ -215,8 +208,7 @@ export function createJournal({ folder, clock, log, settings, write: writeBytes 
 
   function recordIntents(written: Batch['intents']): void {
     for (const { intent, text } of written) {
-      openCalls.delete(intent.request_id) // a copy carried on takes its place at the end of the order
-      openCalls.set(intent.request_id, { intent, text, sequence: live.sequence })
+      openCalls.set({ intent, text, sequence: live.sequence }) // a copy carried on replaces the one in an older segment
     }
     appendedIntents += written.length
   }
@@ -342,7 +334,7 @@ export function createJournal({ folder, clock, log, settings, write: writeBytes 
     for (;;) {
       const oldest = segments[0]
       if (!oldest || recovering || !isApplied(oldest) || (oldest === live && !everything)) return
-      if (hasOpenCalls(oldest)) {
+      if (openCalls.has(oldest.sequence)) {
         const waiting = segments.findIndex((segment) => !isApplied(segment))
         if (everything || (waiting >= 0 ? waiting : segments.length) <= limits.retainedSegmentsMax) return
         await carryOpenCalls(oldest)
@@ -355,19 +347,10 @@ export function createJournal({ folder, clock, log, settings, write: writeBytes 
     }
   }
 
-  function hasOpenCalls(segment: Segment): boolean {
-    const oldest = openCalls.values().next().value
-    return oldest !== undefined && oldest.sequence === segment.sequence
-  }
-
   /** Copies the intents of calls that still run to the end of the log, so that one long call does not hold every segment. */
   async function carryOpenCalls(segment: Segment): Promise<void> {
     flush() // an end that is gathered but not written must not find itself before the copy of its intent
-    const copies: Promise<void>[] = []
-    for (const call of openCalls.values()) {
-      if (call.sequence !== segment.sequence) break
-      copies.push(appendIntent(call.intent, call.text))
-    }
+    const copies = openCalls.of(segment.sequence).map(({ intent, text }) => appendIntent(intent, text))
     flush()
     await Promise.all(copies)
     appendedIntents -= copies.length

@@ -7,6 +7,8 @@ export interface OpenAnswer {
   /** Whether the head of an event stream has been sent, so that comments may be. */
   readonly isEventStream: boolean
   lastWriteMs: number
+  /** Where it stands among the open answers; theirs to write. */
+  slot: number
   abort(reason: GatewayError): void
 }
 
@@ -33,7 +35,8 @@ const sweepMs = 1_000
 const heartbeat = ': keep-alive\n\n'
 
 export function createOpenAnswers({ heartbeatMs, stalledMs }: OpenAnswersLimits, nowMs: () => number): OpenAnswers {
-  const open = new Set<OpenAnswer>()
+  // An array and not a Set, for the reason given in core/usage/open-calls.ts.
+  const open: OpenAnswer[] = []
   const flushing = new WeakSet<ServerResponse>()
   let emptied: (() => void)[] = []
 
@@ -46,7 +49,7 @@ export function createOpenAnswers({ heartbeatMs, stalledMs }: OpenAnswersLimits,
 
   const sweep = (): void => {
     const now = nowMs()
-    for (const answer of open) {
+    for (const answer of [...open]) {
       if (answer.response.writableEnded) {
         closeUnlessRead(answer.response)
         continue
@@ -65,19 +68,27 @@ export function createOpenAnswers({ heartbeatMs, stalledMs }: OpenAnswersLimits,
 
   return {
     get size() {
-      return open.size
+      return open.length
     },
-    add: (answer) => void open.add(answer),
+    add(answer) {
+      answer.slot = open.length
+      open.push(answer)
+    },
     delete(answer) {
-      open.delete(answer)
-      if (open.size > 0) return
+      if (open[answer.slot] !== answer) return
+      const last = open.pop() as OpenAnswer
+      if (last !== answer) {
+        open[answer.slot] = last
+        last.slot = answer.slot
+      }
+      if (open.length > 0) return
       for (const resolve of emptied) resolve()
       emptied = []
     },
     abortAll(reason) {
       for (const answer of [...open]) answer.abort(reason)
     },
-    whenEmpty: () => (open.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))),
+    whenEmpty: () => (open.length === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))),
     close: () => clearInterval(timer),
   }
 }

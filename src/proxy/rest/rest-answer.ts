@@ -16,6 +16,7 @@ const stringBodyBytesMax = 16 * 1024
 export class RestAnswer implements AnswerSink, OpenAnswer {
   readonly response: ServerResponse
   isEventStream = false
+  slot = -1
   lastWriteMs: number
   readonly cancellation = new Cancellation()
   readonly #requestId: string
