@@ -100,7 +100,9 @@ test('an admin’s price comes before the file’s, the file’s before the cata
   await addPrice('a', 'admin', '3')
   await addPrice('a', 'file', '4')
   expect(inputRate(await load(), 'a')).toBe(3n)
-  await deps.pool.query(`update model_prices set effective_until = now() - interval '1 millisecond' where source = 'admin'`)
+  await deps.pool.query(
+    `update model_prices set effective_until = now() - interval '1 millisecond' where source = 'admin'`,
+  )
   expect(inputRate(await load(), 'a')).toBe(4n)
 })
 

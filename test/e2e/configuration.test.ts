@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { chat, configFor, environmentFor, testSecret, upstreamKey } from '../support/gateway-calls.ts'
 import { type GatewayHome, makeGatewayHome } from '../support/gateway-home.ts'
 import { type GatewayProcess, llmgw, spawnGateway, startGateway } from '../support/gateway-process.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { respondWithCompletion, type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 // Processes take their time on a busy machine; nothing here waits longer than it must.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
@@ -136,9 +136,20 @@ describe('SIGHUP', () => {
   })
 
   test('that comes while the gateway drains is no reason to die', async () => {
+    // A call under way keeps it draining: a process past its end has no ear for signals any more.
+    const signalled = Promise.withResolvers<void>()
+    upstream.answer(async (response, request) => {
+      await signalled.promise
+      respondWithCompletion(response, request)
+    })
+    const answer = chat(gateway, { model: 'smart' })
+    await upstream.seen(upstream.requests.length + 1)
     gateway.signal('SIGTERM')
     await gateway.logged('draining')
     gateway.signal('SIGHUP')
+    signalled.resolve()
+    expect((await answer).status).toBe(200)
+    upstream.answer((response, request) => respondWithCompletion(response, request))
     expect(await gateway.exit).toEqual({ code: 0, signal: null })
   })
 })
