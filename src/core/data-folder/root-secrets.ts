@@ -3,8 +3,6 @@ import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { StartRefusal } from '../start-refusal.ts'
 
-export { checkSecretCanaries } from './secret-canaries.store.ts'
-
 /**
  * The secrets that everything else hangs on. `master-key` wraps the keys that stored credentials are sealed with;
  * `key-pepper` goes into the digests of virtual keys. Losing either makes what it protects useless.
