@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import { budgetPeriods } from '../core/budgets/budget.ts'
 import { patternProblem, patternsMax } from '../core/keys/allowed-models.ts'
 import { classifySecret } from '../core/keys/key-format.ts'
-import { budgetPeriods } from '../core/routing/declared-configuration.ts'
+import { limitAlgorithms } from '../core/limits/rate-limit.ts'
 import { label, type SecretCheck, secretField, slug, usdField, wholeNumber } from './schema-fields.ts'
 
 export const unpricedPolicySchema = z.enum(['block', 'estimate', 'allow'])
@@ -24,7 +25,7 @@ const rateLimitsSchema = z.strictObject({
     .optional()
     .describe('Tokens in any 60 seconds, prompt and answer.'),
   maxConcurrent: wholeNumber(1, 1_000_000).optional().describe('Requests at the same time.'),
-  algorithm: z.enum(['sliding_window', 'token_bucket']).default('sliding_window').describe('How a minute is counted.'),
+  algorithm: z.enum(limitAlgorithms).default('sliding_window').describe('How a minute is counted.'),
   strict: z
     .boolean()
     .default(false)

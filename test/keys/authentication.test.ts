@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -76,7 +77,68 @@ describe('a key', () => {
       expiresAtMs,
       unpricedPolicy: 'allow',
       tags: { team: 'payments' },
+      rateLimits: [],
+      budgets: [],
     })
+  })
+
+  test("carries the limits and budgets of its own, of its organization and of its tags, and nobody else's", async () => {
+    const { authenticate, create } = openGateway()
+    const { key, secret } = await create({ tags: { team: 'payments', env: 'prod' } })
+    const organization = key.organization.id
+    await database.pools.admin.query(
+      `insert into rate_limits (id, api_key_id, organization_id, requests_per_minute, max_concurrent, strict) values
+         ($1, $2, null, 60, null, true), ($3, null, $4, null, 5, false)`,
+      [randomUUID(), key.id, randomUUID(), organization],
+    )
+    const budgets = {
+      key: [key.id, null, null, null],
+      organization: [null, organization, null, null],
+      tag: [null, null, 'env', 'prod'],
+      tagOfOrganization: [null, organization, 'team', 'payments'],
+      otherTag: [null, null, 'env', 'test'],
+      otherTagOfOrganization: [null, organization, 'team', 'search'],
+    }
+    const ids: Record<string, string> = {}
+    for (const [name, owner] of Object.entries(budgets)) {
+      const id = randomUUID()
+      ids[name] = id
+      await database.pools.admin.query(
+        `insert into budgets (id, api_key_id, organization_id, tag_key, tag_value, amount_nano, period, mode, managed_by)
+         values ($1, $2, $3, $4, $5, 100, 'month', 'hard', 'admin')`,
+        [id, ...owner],
+      )
+    }
+    const caller = await authenticate(secret)
+    const unlimited = { requestsPerMinute: undefined, tokensPerMinute: undefined, maxConcurrent: undefined }
+    expect(caller.rateLimits.toSorted((a, b) => a.scope.localeCompare(b.scope))).toEqual([
+      { ...unlimited, scope: 'key', scopeId: key.id, requestsPerMinute: 60, algorithm: 'sliding_window', strict: true },
+      {
+        ...unlimited,
+        scope: 'organization',
+        scopeId: organization,
+        maxConcurrent: 5,
+        algorithm: 'sliding_window',
+        strict: false,
+      },
+    ])
+    expect(caller.budgets.map(({ id }) => id).toSorted()).toEqual(
+      [ids.key, ids.organization, ids.tag, ids.tagOfOrganization].toSorted(),
+    )
+    expect(caller.budgets[0]).toMatchObject({ period: 'month', timeZone: 'UTC', mode: 'hard' })
+  })
+
+  test('is looked up anew when a budget changed that is not its own', async () => {
+    const { lookUp, create } = openGateway()
+    const { key } = await create()
+    const { policyVersion } = await lookUp.changedSince(undefined)
+    const insert = `insert into budgets (id, organization_id, amount_nano, period, mode, managed_by)
+      values ($1, $2, 100, 'month', 'hard', 'admin')`
+    await database.pools.admin.query(insert, [randomUUID(), key.organization.id])
+    const changed = (await lookUp.changedSince(undefined)).policyVersion
+    expect(changed).not.toBe(policyVersion)
+    await database.pools.admin.query('delete from budgets')
+    expect((await lookUp.changedSince(undefined)).policyVersion).not.toBe(changed)
   })
 
   test('that restricts nothing, and one that allows nothing, come out as they are', async () => {
@@ -143,6 +205,7 @@ describe('changes that nobody announced', () => {
           cache.invalidate(keyId)
           invalidated.resolve(keyId)
         },
+        distrustAll: cache.distrustAll,
       },
       log: silent,
       pollMs: 5,

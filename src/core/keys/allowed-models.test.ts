@@ -12,6 +12,8 @@ const callerWith = (allowedModels: readonly string[] | undefined): Caller => ({
   expiresAtMs: undefined,
   unpricedPolicy: undefined,
   tags: {},
+  rateLimits: [],
+  budgets: [],
 })
 
 const allows = (pattern: string, name: string) => allowedModelsOf(callerWith([pattern]))?.allowsName(name)

@@ -23,7 +23,7 @@ function openBench() {
     },
     recentlyUsed: async (pepperId) =>
       pepperId === digester.pepperId ? [...keys].map(([digest, record]) => ({ digest, record })) : [],
-    changedSince: async () => ({ changes: [], until: '' }),
+    changedSince: async () => ({ changes: [], until: '', policyVersion: '0' }),
   }
   const clock = { nowMs: () => time.databaseMs, monotonicMs: () => time.monotonicMs }
   const cache = createKeyCache({
@@ -56,6 +56,8 @@ const someCaller: Caller = {
   expiresAtMs: undefined,
   unpricedPolicy: undefined,
   tags: {},
+  rateLimits: [],
+  budgets: [],
 }
 
 describe('a live key', () => {

@@ -1,3 +1,6 @@
+import type { Budget } from '../budgets/budget.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
+
 /** Who is calling: what a live key says, as the request path needs it. Immutable and shared between calls. */
 export interface Caller {
   readonly keyId: string
@@ -11,6 +14,10 @@ export interface Caller {
   /** What to do with a model whose price is unknown; undefined follows the gateway's setting. */
   readonly unpricedPolicy: UnpricedPolicy | undefined
   readonly tags: Readonly<Record<string, string>>
+  /** Of the key, its team and its organization, as far as they have any. All of them hold. */
+  readonly rateLimits: readonly RateLimit[]
+  /** Of the key, its team, its organization and its tags. Every call counts against all of them. */
+  readonly budgets: readonly Budget[]
 }
 
 /** A model without a price is unknown, not free: refuse it, charge an estimate, or let it pass and mark the row. */

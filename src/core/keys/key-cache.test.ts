@@ -16,6 +16,8 @@ function recordOf(keyId: string, overrides: Partial<KeyRecord> = {}): KeyRecord 
       expiresAtMs: undefined,
       unpricedPolicy: undefined,
       tags: {},
+      rateLimits: [],
+      budgets: [],
     },
     status: 'active',
     ...overrides,

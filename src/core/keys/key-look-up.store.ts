@@ -1,4 +1,6 @@
 import type { Pool } from 'pg'
+import type { Budget } from '../budgets/budget.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import type { UnpricedPolicy } from './caller.ts'
 import type { KeyRecord, WarmKey } from './key-cache.ts'
 import { equalDigests } from './key-digest.ts'
@@ -14,7 +16,14 @@ export interface KeyLookUp {
    *
    * @param since - as returned by the call before; undefined only asks where to begin
    */
-  changedSince(since: string | undefined): Promise<{ changes: ChangedKey[]; until: string }>
+  changedSince(since: string | undefined): Promise<KeyChanges>
+}
+
+export interface KeyChanges {
+  changes: ChangedKey[]
+  until: string
+  /** Raised by every change of a rate limit or a budget, whomever it is about. */
+  policyVersion: string
 }
 
 export interface ChangedKey {
@@ -35,12 +44,37 @@ interface KeyRow {
   unpriced_policy: UnpricedPolicy | null
   expires_at_ms: number | null
   tags: Record<string, string>
+  rate_limits: RateLimitRow[]
+  budgets: Budget[]
 }
+
+/** Numbers that a row may lack come as null. */
+type RateLimitRow = { [Name in keyof RateLimit]: Exclude<RateLimit[Name], undefined> | null }
 
 const columns = `
   k.id, k.name, k.organization_id, k.team_id, k.secret_digest, k.enabled, k.revoked_at is not null as revoked,
   k.allowed_models, k.unpriced_policy, floor(extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
-  coalesce(m.tags, '{}') as tags`
+  coalesce(m.tags, '{}') as tags,
+  (
+    select coalesce(json_agg(json_build_object(
+      'scope', case when r.api_key_id is not null then 'key' when r.team_id is not null then 'team' else 'organization' end,
+      'scopeId', coalesce(r.api_key_id, r.team_id, r.organization_id), 'requestsPerMinute', r.requests_per_minute,
+      'tokensPerMinute', r.tokens_per_minute, 'maxConcurrent', r.max_concurrent, 'algorithm', r.algorithm,
+      'strict', r.strict)), '[]')
+    from rate_limits r
+    where r.api_key_id = k.id or r.team_id = k.team_id or r.organization_id = k.organization_id
+  ) as rate_limits,
+  (
+    select coalesce(json_agg(json_build_object('id', b.id, 'period', b.period, 'timeZone', b.time_zone, 'mode', b.mode)
+      order by b.id), '[]')
+    from budgets b
+    where (b.api_key_id is null or b.api_key_id = k.id)
+      and (b.team_id is null or b.team_id = k.team_id)
+      and (b.organization_id is null or b.organization_id = k.organization_id)
+      and (b.tag_key is null or m.tags ->> b.tag_key = b.tag_value)
+      and (b.api_key_id = k.id or b.team_id = k.team_id or b.organization_id = k.organization_id
+        or (b.tag_key, b.tag_value) in (select t.key, t.value from jsonb_each_text(m.tags) t))
+  ) as budgets`
 
 const findByDigestsSql = `
   select ${columns}
@@ -69,7 +103,7 @@ const changedSinceSql = `
     select coalesce(jsonb_agg(jsonb_build_object('id', k.id, 'at', k.updated_at::text)), '[]')
     from api_keys k
     where k.updated_at >= $1::timestamptz - interval '15 seconds'
-  ) as changes`
+  ) as changes, (select version::text from key_policy_version) as "policyVersion"`
 
 export function createKeyLookUp(pool: Pool): KeyLookUp {
   return {
@@ -85,10 +119,8 @@ export function createKeyLookUp(pool: Pool): KeyLookUp {
     },
 
     async changedSince(since) {
-      const { rows } = await pool.query<{ changes: ChangedKey[]; until: string }>(changedSinceSql, [
-        since ?? 'infinity',
-      ])
-      return rows[0] as { changes: ChangedKey[]; until: string } // a select without a table gives one row
+      const { rows } = await pool.query<KeyChanges>(changedSinceSql, [since ?? 'infinity'])
+      return rows[0] as KeyChanges // a select without a table gives one row
     },
   }
 }
@@ -104,7 +136,20 @@ function recordOf(row: KeyRow): KeyRecord {
       expiresAtMs: row.expires_at_ms ?? undefined,
       unpricedPolicy: row.unpriced_policy ?? undefined,
       tags: Object.freeze(row.tags),
+      rateLimits: Object.freeze(row.rate_limits.map(rateLimitOf)),
+      budgets: Object.freeze(row.budgets),
     }),
     status: row.revoked ? 'revoked' : row.enabled ? 'active' : 'disabled',
   })
 }
+
+const rateLimitOf = (row: RateLimitRow): RateLimit =>
+  Object.freeze({
+    scope: row.scope as RateLimit['scope'],
+    scopeId: row.scopeId as string,
+    requestsPerMinute: row.requestsPerMinute ?? undefined,
+    tokensPerMinute: row.tokensPerMinute ?? undefined,
+    maxConcurrent: row.maxConcurrent ?? undefined,
+    algorithm: row.algorithm as RateLimit['algorithm'],
+    strict: row.strict === true,
+  })

@@ -9,22 +9,23 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function openBench(answers: (ChangedKey[] | Error)[]) {
+function openBench(answers: (ChangedKey[] | Error)[], policyVersions: string[] = []) {
   const asked: (string | undefined)[] = []
   const invalidated: string[] = []
+  let distrusted = 0
   const watch = openKeyWatch({
     lookUp: {
       async changedSince(since) {
         asked.push(since)
         const answer = answers.shift() ?? []
         if (answer instanceof Error) throw answer
-        return { changes: answer, until: `t${asked.length}` }
+        return { changes: answer, until: `t${asked.length}`, policyVersion: policyVersions.shift() ?? '7' }
       },
     },
-    cache: { invalidate: (keyId) => invalidated.push(keyId) },
+    cache: { invalidate: (keyId) => invalidated.push(keyId), distrustAll: () => void distrusted++ },
     log: { debug() {}, info() {}, warn() {}, error() {} },
   })
-  return { watch, asked, invalidated, poll: () => vi.advanceTimersByTimeAsync(5_000) }
+  return { watch, asked, invalidated, distrusted: () => distrusted, poll: () => vi.advanceTimersByTimeAsync(5_000) }
 }
 
 test('a changed key is invalidated within a poll, once for each change', async () => {
@@ -68,4 +69,15 @@ test('asks no more once it is closed', async () => {
   await watch.close()
   await poll()
   expect(asked).toHaveLength(2)
+})
+
+test('a changed rate limit or budget makes every key be read again, and an unchanged one none', async () => {
+  const { watch, distrusted, poll } = openBench([], ['3', '3', '4', '4'])
+  await poll()
+  expect(distrusted()).toBe(0)
+  await poll()
+  expect(distrusted()).toBe(1)
+  await poll()
+  expect(distrusted()).toBe(1)
+  await watch.close()
 })

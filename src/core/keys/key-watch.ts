@@ -8,18 +8,20 @@ export interface KeyWatch {
 
 export interface KeyWatchDeps {
   lookUp: Pick<KeyLookUp, 'changedSince'>
-  cache: Pick<KeyCache, 'invalidate'>
+  cache: Pick<KeyCache, 'invalidate' | 'distrustAll'>
   log: Log
   pollMs?: number
 }
 
 /**
  * Asks the database for changed keys every few seconds, so that a revocation takes effect here although its event was
- * lost or the key was changed by hand. What could not be asked for is caught up with once the database answers.
+ * lost or the key was changed by hand. A changed rate limit or budget may be about any key, so all of them are read
+ * again before they are used. What could not be asked for is caught up with once the database answers.
  */
 export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDeps): KeyWatch {
   let since: string | undefined
   let seen = new Set<string>()
+  let knownPolicyVersion: string | undefined
   let failing = false
   let closed = false
   let timer: NodeJS.Timeout | undefined
@@ -27,7 +29,9 @@ export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDep
 
   async function poll(): Promise<void> {
     try {
-      const { changes, until } = await lookUp.changedSince(since)
+      const { changes, until, policyVersion } = await lookUp.changedSince(since)
+      if (knownPolicyVersion !== undefined && policyVersion !== knownPolicyVersion) cache.distrustAll()
+      knownPolicyVersion = policyVersion
       for (const change of changes) if (!seen.has(nameOf(change))) cache.invalidate(change.id)
       seen = new Set(changes.map(nameOf))
       since = until

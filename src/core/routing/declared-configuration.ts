@@ -1,4 +1,6 @@
+import type { BudgetMode, BudgetPeriod } from '../budgets/budget.ts'
 import type { UnpricedPolicy } from '../keys/caller.ts'
+import type { LimitAlgorithm } from '../limits/rate-limit.ts'
 import type { NanoUsd } from '../money.ts'
 import type { StoredRateTable } from '../pricing/price.ts'
 import type { Secret } from '../secret.ts'
@@ -99,18 +101,15 @@ export interface DeclaredRateLimits {
   readonly requestsPerMinute: number | undefined
   readonly tokensPerMinute: number | undefined
   readonly maxConcurrent: number | undefined
-  readonly algorithm: 'sliding_window' | 'token_bucket'
+  readonly algorithm: LimitAlgorithm
   /** Refuse, rather than count locally, while the shared counters are away. */
   readonly strict: boolean
 }
-
-export const budgetPeriods = ['hour', 'day', 'week', 'month', 'quarter', 'total'] as const
-export type BudgetPeriod = (typeof budgetPeriods)[number]
 
 export interface DeclaredBudget {
   readonly amountNano: NanoUsd
   readonly period: BudgetPeriod
   readonly timeZone: string
-  readonly mode: 'hard' | 'soft'
+  readonly mode: BudgetMode
   readonly alertThresholdsPercent: readonly number[]
 }

@@ -75,6 +75,8 @@ const callerWith = (allowedModels?: string[]): Caller => ({
   expiresAtMs: undefined,
   unpricedPolicy: undefined,
   tags: {},
+  rateLimits: [],
+  budgets: [],
 })
 
 const anyone = callerWith()

@@ -1,5 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import { bytes, instant, jsonObject, nano, now, timestamps } from './columns.ts'
+import { bytes, count, instant, jsonObject, nano, now, timestamps } from './columns.ts'
 import { OrganizationEntity, TeamEntity } from './tenants-and-admins.ts'
 
 export const ApiKeyEntity = defineEntity({
@@ -56,6 +56,18 @@ export const RateLimitEntity = defineEntity({
   },
 })
 export type RateLimitEntity = InferEntity<typeof RateLimitEntity>
+
+/** One row, raised by every change of a rate limit or a budget. */
+export const KeyPolicyVersionEntity = defineEntity({
+  name: 'KeyPolicyVersion',
+  tableName: 'key_policy_version',
+  properties: {
+    onlyRow: p.boolean().primary().default(true),
+    version: count(),
+    createdAt: now(),
+  },
+})
+export type KeyPolicyVersionEntity = InferEntity<typeof KeyPolicyVersionEntity>
 
 export const BudgetEntity = defineEntity({
   name: 'Budget',
