@@ -65,7 +65,9 @@ const columns = `
     where r.api_key_id = k.id or r.team_id = k.team_id or r.organization_id = k.organization_id
   ) as rate_limits,
   (
-    select coalesce(json_agg(json_build_object('id', b.id, 'period', b.period, 'timeZone', b.time_zone, 'mode', b.mode)
+    select coalesce(json_agg(json_build_object('id', b.id, 'scope', case
+        when b.tag_key is not null then 'tag' when b.api_key_id is not null then 'key'
+        when b.team_id is not null then 'team' else 'organization' end, 'period', b.period, 'timeZone', b.time_zone, 'mode', b.mode)
       order by b.id), '[]')
     from budgets b
     where (b.api_key_id is null or b.api_key_id = k.id)

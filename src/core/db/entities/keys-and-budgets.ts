@@ -1,5 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import { bytes, count, instant, jsonObject, nano, now, timestamps } from './columns.ts'
+import { bytes, count, identity, instant, jsonObject, nano, now, timestamps } from './columns.ts'
 import { OrganizationEntity, TeamEntity } from './tenants-and-admins.ts'
 
 export const ApiKeyEntity = defineEntity({
@@ -105,6 +105,8 @@ export const BudgetPeriodEntity = defineEntity({
     mode: p.enum(['hard', 'soft']),
     committedNano: nano().defaultRaw('0'),
     leasedNano: nano().defaultRaw('0'),
+    /** What ledger entries that retention has dropped had added to `committedNano`. */
+    archivedNano: nano().defaultRaw('0'),
     ...timestamps(),
   },
 })
@@ -119,10 +121,43 @@ export const BudgetLeaseEntity = defineEntity({
     ownerReplica: p.text(),
     amountNano: nano(),
     heartbeatAt: now(),
+    /** Of the lease's last change, by which one that is sent again is known. */
+    sequence: count(),
+    lastChangeNano: nano().defaultRaw('0'),
     ...timestamps(),
   },
 })
 export type BudgetLeaseEntity = InferEntity<typeof BudgetLeaseEntity>
+
+export const BudgetAlertEntity = defineEntity({
+  name: 'BudgetAlert',
+  tableName: 'budget_alerts',
+  properties: {
+    id: p.uuid().primary(),
+    budgetPeriod: () => p.manyToOne(BudgetPeriodEntity).ref().deleteRule('cascade'),
+    kind: p.enum(['threshold', 'overrun', 'audit']),
+    thresholdPercent: p.integer().nullable(),
+    requestId: p.uuid().nullable(),
+    committedNano: nano(),
+    limitNano: nano(),
+    differenceNano: nano().nullable(),
+    createdAt: now(),
+  },
+})
+export type BudgetAlertEntity = InferEntity<typeof BudgetAlertEntity>
+
+export const BudgetAuditEntity = defineEntity({
+  name: 'BudgetAudit',
+  tableName: 'budget_audits',
+  properties: {
+    id: identity(),
+    periods: p.integer(),
+    differences: p.integer(),
+    startedAt: instant(),
+    createdAt: now(),
+  },
+})
+export type BudgetAuditEntity = InferEntity<typeof BudgetAuditEntity>
 
 export const WebhookEntity = defineEntity({
   name: 'Webhook',

@@ -42,6 +42,7 @@ export const UsageRecordEntity = defineEntity({
     chargedNano: nano().defaultRaw('0'),
     overrunNano: nano().defaultRaw('0'),
     budgetPeriodIds: p.array().columnType('uuid[]').defaultRaw(`'{}'`),
+    budgetLeaseIds: p.array().columnType('uuid[]').defaultRaw(`'{}'`),
     attempts: p.integer().default(0),
     firstOutputMs: p.integer().nullable(),
     totalMs: p.integer().nullable(),
