@@ -70,7 +70,7 @@ export function createMemoryStore(
       await before(records)
       const added = records.filter((record) => !rows.has(record.request_id))
       for (const record of added) rows.set(record.request_id, record)
-      return added.length
+      return { changed: added.length, periods: [], alerts: [] }
     },
   }
 }

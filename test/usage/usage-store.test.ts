@@ -33,7 +33,7 @@ test('a record becomes its row, its attempts and one charge', async () => {
   const failed = { ...attempt, attempt_no: 1, outcome: 'failed', billing: 'not_billed', cost_nano: '0' }
   const attempts = [failed, { ...attempt, attempt_no: 2 }]
 
-  expect(await store.apply(json({ ...end, attempts }))).toBe(1)
+  expect((await store.apply(json({ ...end, attempts }))).changed).toBe(1)
 
   const [row] = await select('select * from usage_records')
   expect(row).toMatchObject({
@@ -88,9 +88,9 @@ test('applied again, in any company, a record changes nothing', async () => {
   await store.apply(json(...ends.slice(0, 4)))
   const rows = await select('select * from usage_records order by request_id')
 
-  expect(await store.apply(json(...ends.slice(0, 4)))).toBe(0)
+  expect((await store.apply(json(...ends.slice(0, 4)))).changed).toBe(0)
   const late = { ...ends[0], state: 'estimated', provider_cost_nano: '1', attempts: [] }
-  expect(await store.apply(json(late, ...ends.slice(1)))).toBe(2)
+  expect((await store.apply(json(late, ...ends.slice(1)))).changed).toBe(2)
 
   const after = await select('select * from usage_records order by request_id')
   const known = new Set(rows.map((row) => row.request_id))
@@ -109,8 +109,8 @@ test('a row reserved ahead is completed and charged, once', async () => {
     [end.request_id, end.reserved_at, end.organization_id, end.key_id],
   )
 
-  expect(await store.apply(json(end))).toBe(1)
-  expect(await store.apply(json(end))).toBe(0)
+  expect((await store.apply(json(end))).changed).toBe(1)
+  expect((await store.apply(json(end))).changed).toBe(0)
 
   expect(await select('select * from usage_records')).toMatchObject([
     { state: 'settled', attempts: 1, provider: 'openai', output_tokens: '300', checkpoint_output_tokens: '17' },

@@ -1,19 +1,31 @@
+import type { LeaseBook } from '../budgets/lease-book.ts'
+import type { Reservation } from '../budgets/reservation.ts'
+import { worstCaseOf } from '../budgets/worst-case.ts'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { Caller, UnpricedPolicy } from '../keys/caller.ts'
+import type { LimitHold } from '../limits/limiter.ts'
 import type { Log } from '../log.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { Price } from '../pricing/price.ts'
 import type { Candidate } from '../routing/route.ts'
+import type { Checkpoints } from '../usage/checkpoints.ts'
 import type { UsageIntent } from '../usage/usage-record.ts'
+import { AdmittedCall } from './admitted-call.ts'
 import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
+import type { HeldOutput } from './held-output.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import type { RequestLog } from './request-log.ts'
-import { usageEndOf } from './settle.ts'
 
 /** The right to make one call, and the duty to account for it. */
 export interface Ticket {
+  /** What the upstream of this candidate must be told to answer at most; undefined leaves it to the client. */
+  outputTokensCap(candidate: number): number | undefined
+  /** An attempt begins, which this output belongs to. */
+  attempting(output: HeldOutput): void
+  /** Holds the money for another attempt. @returns false when a budget does not have it */
+  holdAnother(): Promise<boolean>
   /** Writes what the call came to; resolves once that survives a crash, and never rejects. Called exactly once. */
   settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void>
 }
@@ -25,6 +37,10 @@ export interface UsageJournal {
 
 export interface AdmissionDeps {
   journal: UsageJournal
+  checkpoints: Checkpoints
+  budgets: LeaseBook
+  /** Takes the call's share of its rate limits. @throws GatewayError when there is none, at once or as a rejection */
+  takeLimits(call: Call): LimitHold | undefined | Promise<LimitHold | undefined>
   clock: Clock
   /** Who owns the records of this process. */
   replica: string
@@ -38,11 +54,17 @@ export interface AdmissionDeps {
 export interface AccountedCandidate {
   price: Price | undefined
   unpriced: boolean
+  maxOutputTokens: number | undefined
 }
 
+/**
+ * May this call be made now? What is cheapest to undo is asked first: prices, then rates, then money; and then the intent
+ * is journaled. Whoever refuses, nothing stays taken.
+ */
 export function createAdmission(deps: AdmissionDeps) {
   const accounted = (caller: Caller, { entry, model }: Candidate): AccountedCandidate => {
-    if (entry?.price) return { price: entry.price, unpriced: false }
+    const maxOutputTokens = entry?.maxOutputTokens
+    if (entry?.price) return { price: entry.price, unpriced: false, maxOutputTokens }
     const policy = caller.unpricedPolicy ?? deps.unpriced.policy
     if (policy === 'block') {
       throw new GatewayError(
@@ -51,27 +73,34 @@ export function createAdmission(deps: AdmissionDeps) {
         { param: 'model' },
       )
     }
-    return { price: policy === 'estimate' ? deps.unpriced.estimate : undefined, unpriced: true }
+    return { price: policy === 'estimate' ? deps.unpriced.estimate : undefined, unpriced: true, maxOutputTokens }
   }
 
   return async function admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket> {
-    const prices = candidates.map((candidate) => accounted(call.caller, candidate))
-    const intent = intentOf(call, candidates[0] as Candidate, prices[0] as AccountedCandidate, deps)
-    await deps.journal.append('intent', intent)
-    return {
-      async settle(attempts, firstOutputMs) {
-        const end = usageEndOf(intent, call, attempts, prices, firstOutputMs, deps.clock)
-        try {
-          await deps.journal.append('end', end)
-        } catch (error) {
-          // The intent is on disk: the next start will close the call as estimated. The full record goes to the log.
-          deps.log.error({ err: error, usage_record: end }, 'A usage record could not be journaled.')
-        }
-        const last = attempts[attempts.length - 1]?.candidate
-        deps.metrics.settled(end, last?.entry ? last.entry.name : 'other')
-        deps.requestLog(end, call.caller.keyName)
-      },
+    const targets = candidates.map((candidate) => accounted(call.caller, candidate))
+    const taken = call.caller.rateLimits.length > 0 ? deps.takeLimits(call) : undefined
+    const limits = taken instanceof Promise ? await taken : taken
+    let reservation: Reservation | undefined
+    try {
+      reservation = await reserve(call, targets)
+      const intent = intentOf(call, candidates[0] as Candidate, targets[0] as AccountedCandidate, reservation, deps)
+      await deps.journal.append('intent', intent)
+      return new AdmittedCall(deps, { call, candidates, targets, intent, limits, reservation })
+    } catch (error) {
+      reservation?.settle(0n)
+      limits?.undo()
+      throw error
     }
+  }
+
+  function reserve(
+    { caller, operation, request }: Call,
+    targets: readonly AccountedCandidate[],
+  ): Reservation | undefined | Promise<Reservation> {
+    if (caller.budgets.length === 0) return undefined
+    const amountNano = worstCaseOf(operation, request, targets)
+    // What costs nothing is served even when a budget is used up.
+    return amountNano === 0n ? undefined : deps.budgets.reserve(caller.budgets, amountNano)
   }
 }
 
@@ -79,6 +108,7 @@ function intentOf(
   call: Call,
   candidate: Candidate,
   { price, unpriced }: AccountedCandidate,
+  reservation: Reservation | undefined,
   { clock, replica }: AdmissionDeps,
 ): UsageIntent {
   const { request, caller } = call
@@ -101,10 +131,14 @@ function intentOf(
     orphan_cost_nano: price ? costOf(price, estimate).costNano.toString() : '0',
     price_version: price && !unpriced ? price.id : null,
     unpriced,
-    reserved_nano: '0',
+    reserved_nano: reservation ? reservation.amountNano.toString() : '0',
+    budget_period_ids: reservation?.periodIds ?? none,
+    budget_lease_ids: reservation?.leaseIds ?? none,
     tags: caller.tags,
     end_user: request.endUser ?? null,
     client_request_id: call.clientRequestId ?? null,
     owner_replica: replica,
   }
 }
+
+const none: readonly never[] = []

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { ExchangeResult } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
+import type { Ticket } from './admit.ts'
 import type { AnswerSink, Call } from './call.ts'
 import { HeldOutput } from './held-output.ts'
 
@@ -20,10 +21,14 @@ export interface AttemptsOutcome {
 
 const targetsMax = 3
 
-/** Tries candidates in order until one has answered. Falls back before the first output, and never after. */
+/**
+ * Tries candidates in order until one has answered. Falls back before the first output, and never after; nor without
+ * the money for another attempt, where the one before it may have been billed.
+ */
 export async function attempt(
   call: Call,
   candidates: readonly Candidate[],
+  ticket: Ticket,
   sink: AnswerSink,
   clock: Clock,
 ): Promise<AttemptsOutcome> {
@@ -36,16 +41,20 @@ export async function attempt(
       (form) => ({ provider: candidate.provider.name, model: candidate.model, attempts: number, form }),
       clock.monotonicMs,
     )
-    const result = await exchangeInTime(call, candidate, output, startedMs)
+    ticket.attempting(output)
+    const cap = ticket.outputTokensCap(number - 1)
+    const result = await exchangeInTime(call, candidate, cap, output, startedMs)
     attempts.push({ candidate, result, totalMs: clock.monotonicMs() - startedMs })
     const mayFallBack = result.failure?.retryable && !output.committed && !call.cancellation.reason
     if (!mayFallBack || number >= Math.min(candidates.length, targetsMax)) return { attempts, output }
+    if (result.failure?.billing === 'maybe_billed' && !(await ticket.holdAnother())) return { attempts, output }
   }
 }
 
 async function exchangeInTime(
   call: Call,
   { provider: { provider }, model }: Candidate,
+  outputTokensCap: number | undefined,
   output: HeldOutput,
   startedMs: number,
 ): Promise<ExchangeResult> {
@@ -61,6 +70,7 @@ async function exchangeInTime(
         request: call.request,
         cancellation: call.cancellation,
         remainingMs,
+        outputTokensCap,
       },
       output,
     )

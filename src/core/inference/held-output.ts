@@ -1,5 +1,5 @@
 import { type ChatEvent, isOutput } from '../chat/event.ts'
-import type { AttemptOutput } from '../providers/provider.ts'
+import type { AttemptOutput, AttemptProgress } from '../providers/provider.ts'
 import type { AnswerHead, AnswerSink } from './call.ts'
 
 /** What one attempt may send before its first output; more than this commits it. */
@@ -20,6 +20,7 @@ export class HeldOutput implements AttemptOutput {
   #held: (Buffer | ChatEvent)[] = []
   #heldBytes = 0
   #form: AnswerHead['form'] = 'openai-bytes'
+  #progress: AttemptProgress | undefined
 
   constructor(sink: AnswerSink, head: (form: AnswerHead['form']) => AnswerHead, nowMs: () => number) {
     this.#sink = sink
@@ -43,6 +44,15 @@ export class HeldOutput implements AttemptOutput {
 
   onceDrained(resume: () => void): void {
     this.#sink.onceDrained(resume)
+  }
+
+  follow(progress: AttemptProgress): void {
+    this.#progress = progress
+  }
+
+  /** Bytes of output that this attempt has received so far. */
+  get outputBytes(): number {
+    return this.#progress?.outputBytes ?? 0
   }
 
   /** The answer is whole and settled. */

@@ -44,7 +44,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
         return
       }
       deps.metrics.dispatched()
-      const { attempts, output } = await attempt(call, candidates, sink, deps.clock)
+      const { attempts, output } = await attempt(call, candidates, ticket, sink, deps.clock)
       await ticket.settle(attempts, output.firstOutputMs)
       const last = attempts[attempts.length - 1]?.result
       if (last?.failure) sink.fail(last.failure.error)

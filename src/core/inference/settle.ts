@@ -23,12 +23,14 @@ interface Consumption {
  * The terminal record of a call. Pure: the same attempts give the same record.
  *
  * @param prices - one per candidate, in the order of the attempts
+ * @param reservedNano - what was held of each budget, for all attempts together
  */
 export function usageEndOf(
   intent: UsageIntent,
   call: Call,
   attempts: readonly Attempt[],
   prices: readonly AccountedCandidate[],
+  reservedNano: bigint,
   firstOutputMs: number | undefined,
   clock: Clock,
 ): UsageEnd {
@@ -81,6 +83,9 @@ export function usageEndOf(
     implausible_usage: final?.result.implausibleUsage ?? null,
     provider_cost_nano: costNano.toString(),
     charged_nano: costNano.toString(),
+    reserved_nano: reservedNano.toString(),
+    overrun_nano:
+      intent.budget_period_ids.length > 0 && costNano > reservedNano ? (costNano - reservedNano).toString() : '0',
     first_output_ms: firstOutputMs === undefined ? null : Math.round(firstOutputMs - call.startedMs),
     total_ms: Math.round(clock.monotonicMs() - call.startedMs),
     provider_response_id: final?.result.providerResponseId ?? null,
@@ -122,7 +127,8 @@ function consumptionOf(result: ExchangeResult, inputTokensEstimate: number): Con
   }
 }
 
-function counted(inputTokens: number, outputBytes: number): Consumption {
+/** What we make of a call that nobody has counted for us. */
+export function counted(inputTokens: number, outputBytes: number): Consumption {
   const outputTokens = Math.ceil(outputBytes / bytesPerToken)
   const units: Units = { input: inputTokens, output: outputTokens, request: 1 }
   return {

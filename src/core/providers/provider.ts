@@ -38,6 +38,8 @@ export interface UpstreamCall {
   cancellation: Cancellation
   /** Milliseconds left for the whole attempt; the adapter's own limits apply, too. */
   remainingMs: number
+  /** What the upstream is told to answer at most, where the client has named no cap and a budget needs one. */
+  outputTokensCap: number | undefined
 }
 
 /** What an attempt has for the reader. Pieces that are not output yet are held back by the pipeline. */
@@ -52,6 +54,13 @@ export interface AttemptOutput {
   /** @returns as `bytes` */
   event(event: ChatEvent): boolean
   onceDrained(resume: () => void): void
+  /** Where the adapter counts what it receives, for whoever asks before the end. */
+  follow(facts: AttemptProgress): void
+}
+
+export interface AttemptProgress {
+  /** Bytes of text, reasoning and tool arguments received so far. */
+  readonly outputBytes: number
 }
 
 export interface ExchangeResult {

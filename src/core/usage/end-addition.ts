@@ -25,6 +25,7 @@ export function endAddition(end: UsageEnd, intent: UsageIntent): string | undefi
     implausible_usage: end.implausible_usage,
     provider_cost_nano: end.provider_cost_nano,
     charged_nano: end.charged_nano,
+    overrun_nano: end.overrun_nano,
     first_output_ms: end.first_output_ms,
     total_ms: end.total_ms,
     provider_response_id: end.provider_response_id,
@@ -53,6 +54,8 @@ function isContinuation(end: UsageEnd, intent: UsageIntent): boolean {
     end.price_version === intent.price_version &&
     end.unpriced === intent.unpriced &&
     end.reserved_nano === intent.reserved_nano &&
+    end.budget_period_ids === intent.budget_period_ids &&
+    end.budget_lease_ids === intent.budget_lease_ids &&
     end.tags === intent.tags &&
     end.end_user === intent.end_user &&
     end.client_request_id === intent.client_request_id &&

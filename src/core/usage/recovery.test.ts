@@ -66,7 +66,7 @@ async function crashingRun(path: string, store: ReturnType<typeof createMemorySt
         if (left-- <= 0) {
           if (batches % 2 === 1) await store.apply(json)
           dead.resolve()
-          return new Promise<number>(() => {}) // the answer never arrives
+          return new Promise<never>(() => {}) // the answer never arrives
         }
         return store.apply(json)
       },

@@ -129,6 +129,7 @@ export function orphanEnd(intent: UsageIntent, endedAt: string): UsageEnd {
     implausible_usage: null,
     provider_cost_nano: orphan_cost_nano,
     charged_nano: orphan_cost_nano,
+    overrun_nano: '0',
     first_output_ms: null,
     total_ms: null,
     provider_response_id: null,

@@ -25,7 +25,12 @@ export interface UsageIntent {
   orphan_cost_nano: string
   price_version: string | null
   unpriced: boolean
+  /** Held of each budget; an end says what the attempts held altogether. */
   reserved_nano: string
+  /** The budget periods that the call counts in. */
+  budget_period_ids: readonly string[]
+  /** In the order of `budget_period_ids`: the lease that the call's money is taken from; null where nothing was held. */
+  budget_lease_ids: readonly (string | null)[]
   tags: Readonly<Record<string, string>>
   end_user: string | null
   client_request_id: string | null
@@ -65,6 +70,8 @@ export interface UsageEnd
   implausible_usage: unknown
   provider_cost_nano: string
   charged_nano: string
+  /** What the call cost beyond what was held for it; 0 where nothing was. */
+  overrun_nano: string
   first_output_ms: number | null
   total_ms: number | null
   provider_response_id: string | null

@@ -4,7 +4,7 @@ import type { Log } from '../log.ts'
 import { createJournal, type Journal, type JournalSettings, type JournalStats } from './journal.ts'
 import { adoptSegments, openJournalFolder } from './journal-folder.ts'
 import { recoverOrphans } from './recovery.ts'
-import type { UsageStore } from './usage.store.ts'
+import type { AppliedBatch, UsageStore } from './usage.store.ts'
 import { createUsageWriter, type UsageWriterSettings, type UsageWriterStats } from './usage-writer.ts'
 
 /** The way of a usage record from the call to the database: journal, recovery and writer of one process. */
@@ -25,6 +25,8 @@ export interface UsageSpoolDeps {
   formerOwners?: readonly string[]
   /** Over a pool of its own; the database may be down at any time, now included. */
   store: UsageStore
+  /** Told of every batch that the database has taken. */
+  applied?: (batch: AppliedBatch) => void
   clock: Clock
   log: Log
   journalSettings?: Partial<JournalSettings>
@@ -48,6 +50,7 @@ export async function openUsageSpool(deps: UsageSpoolDeps): Promise<UsageSpool> 
   const writer = createUsageWriter({
     journal,
     store: deps.store,
+    applied: deps.applied,
     clock,
     log,
     recovered,

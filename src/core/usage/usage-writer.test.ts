@@ -74,9 +74,9 @@ test('a commit whose outcome is unknown is repeated and changes nothing', async 
   let lost = 1
   const run = startTestRun(folder.path, {
     async apply(json) {
-      const changed = await store.apply(json)
+      const applied = await store.apply(json)
       if (lost-- > 0) throw new Error('Connection terminated unexpectedly')
-      return changed
+      return applied
     },
   })
   await appendAll(run.journal, ends(4))

@@ -3,7 +3,7 @@ import type { Log } from '../log.ts'
 import type { Journal } from './journal.ts'
 import { frameBytesBound, writeFrame } from './journal-frame.ts'
 import { createJournalTail } from './journal-tail.ts'
-import { blame, type UsageStore } from './usage.store.ts'
+import { type AppliedBatch, blame, type UsageStore } from './usage.store.ts'
 import { createUsageBatch } from './usage-batch.ts'
 import type { UsageEnd } from './usage-record.ts'
 
@@ -66,6 +66,8 @@ export interface UsageWriterDeps {
   store: UsageStore
   clock: Clock
   log: Log
+  /** Told of every batch that the database has taken; must not throw. */
+  applied?: ((batch: AppliedBatch) => void) | undefined
   /** Resolves (never rejects) once recovery knows what earlier runs left; nothing is applied before. */
   recovered?: Promise<void>
   settings?: Partial<UsageWriterSettings> | undefined
@@ -183,8 +185,9 @@ export function createUsageWriter(deps: UsageWriterDeps): UsageWriter {
     while (!stopped) {
       const startMs = clock.monotonicMs()
       try {
-        const changed = await store.apply(batch.json(from, to))
-        delivered(changed, to - from, clock.monotonicMs() - startMs)
+        const applied = await store.apply(batch.json(from, to))
+        deps.applied?.(applied)
+        delivered(applied.changed, to - from, clock.monotonicMs() - startMs)
         return
       } catch (error) {
         const fault = blame(error)
@@ -231,7 +234,9 @@ export function createUsageWriter(deps: UsageWriterDeps): UsageWriter {
     const json = Buffer.from(JSON.stringify([{ ...record, ...texts, implausible_usage: null }]))
     for (;;) {
       try {
-        counts.applied += await store.apply(json)
+        const applied = await store.apply(json)
+        deps.applied?.(applied)
+        counts.applied += applied.changed
         return true
       } catch (error) {
         if (blame(error) === 'record' || stopped) return false

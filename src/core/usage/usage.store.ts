@@ -1,16 +1,42 @@
 import type { Pool, QueryConfig } from 'pg'
+import { budgetMovesSql, budgetStandingSql } from './budget-moves.store.ts'
 
 /** Moves terminal records into the database. */
 export interface UsageStore {
   /**
-   * Applies a batch in one transaction: rows, attempts and ledger entries, or none of them. A record whose row is
-   * already terminal changes nothing, so a batch may be sent again whatever became of it.
+   * Applies a batch in one transaction: rows, attempts, ledger entries and budgets, or none of them. A record whose row is
+   * already terminal changes nothing, so a batch may be sent again whatever became of it. The one exception is a row that
+   * was closed as an orphan: the call's real end amends it, once.
    *
    * @param records - UTF-8 JSON, an array of UsageEnd; no request id may occur twice
-   * @returns how many records changed something
    * @throws the database's error; `blame` says what to do about it
    */
-  apply(records: Buffer): Promise<number>
+  apply(records: Buffer): Promise<AppliedBatch>
+}
+
+export interface AppliedBatch {
+  /** How many records changed something. */
+  changed: number
+  /** Budget periods that were moved, as they stand now. */
+  periods: readonly PeriodStanding[]
+  /** Raised by this batch, each for the first and only time. */
+  alerts: readonly BudgetAlert[]
+}
+
+export interface PeriodStanding {
+  periodId: string
+  committedNano: bigint
+  limitNano: bigint
+}
+
+export interface BudgetAlert extends PeriodStanding {
+  budgetId: string
+  /** `threshold`: so much of the limit is spent; `overrun`: a call cost more than the most that was held for it. */
+  kind: 'threshold' | 'overrun'
+  thresholdPercent: number | null
+  requestId: string | null
+  /** Of an overrun: by how much. */
+  differenceNano: bigint | null
 }
 
 /**
@@ -34,11 +60,40 @@ export function createUsageStore(pool: Pool): UsageStore {
         values: [records],
         query_timeout: timeoutMs,
       }
-      const result = await pool.query<{ changed: number }>(query)
-      return result.rows[0]?.changed ?? 0
+      const { rows } = await pool.query<AppliedRow>(query)
+      const { changed, periods, alerts } = rows[0] as AppliedRow // an aggregate gives one row
+      return {
+        changed,
+        periods: (periods ?? []).map((row) => ({ periodId: row.periodId, ...standingOf(row) })),
+        alerts: (alerts ?? []).map((row) => ({
+          ...row,
+          ...standingOf(row),
+          differenceNano: row.differenceNano === null ? null : BigInt(row.differenceNano),
+        })),
+      }
     },
   }
 }
+
+/** Money as decimal text: JSON numbers are floats. */
+interface StandingRow {
+  periodId: string
+  committedNano: string
+  limitNano: string
+}
+
+interface AppliedRow {
+  changed: number
+  periods: StandingRow[] | null
+  alerts:
+    | (StandingRow & Omit<BudgetAlert, keyof PeriodStanding | 'differenceNano'> & { differenceNano: string | null })[]
+    | null
+}
+
+const standingOf = ({ committedNano, limitNano }: StandingRow) => ({
+  committedNano: BigInt(committedNano),
+  limitNano: BigInt(limitNano),
+})
 
 /** SQLSTATE classes that speak of the data: cardinality, data exception, integrity constraint, program limit. */
 const recordFaults = new Set(['21', '22', '23', '54'])
@@ -85,6 +140,9 @@ const columns = {
   reserved_nano: 'bigint',
   provider_cost_nano: 'bigint',
   charged_nano: 'bigint',
+  overrun_nano: 'bigint',
+  budget_period_ids: 'uuid[]',
+  budget_lease_ids: 'uuid[]',
   // Read as numeric and rounded: a fraction of a millisecond must not cost us the record.
   first_output_ms: 'numeric',
   total_ms: 'numeric',
@@ -99,23 +157,63 @@ const names = Object.keys(columns)
 const key = new Set(['request_id', 'reserved_at'])
 const definitions = Object.entries(columns).map(([name, type]) => `${name} ${type}`)
 const overwritten = [...names.filter((name) => !key.has(name)), 'attempts']
+/** An orphan's row stays `estimated`, and gets everything else from the real end. */
+const amendable = overwritten.filter((name) => name !== 'state')
+
+/** Records that the previous release journaled know nothing of budgets. */
+const whereAbsent: Partial<Record<string, string>> = {
+  overrun_nano: '0',
+  budget_period_ids: "'{}'",
+  budget_lease_ids: "'{}'",
+}
+const selected = (name: string): string => {
+  if (name === 'attempts') return 'json_array_length(batch.attempts)'
+  const absent = whereAbsent[name]
+  return absent ? `coalesce(batch.${name}, ${absent})` : `batch.${name}`
+}
+
+/** Calls that took less have no row before they end: see `checkpoints.ts`. Some slack, since clocks are read apart. */
+const checkpointedMsMin = 500
 
 /**
- * A row that was reserved ahead (by a checkpoint) is completed; a terminal row is left alone, and so are the attempts
- * and the ledger, which follow only from what `written` really changed. What the providers charge is what budgets
- * count and what the ledger adds up.
+ * A row that was reserved ahead (by a checkpoint) is completed; a terminal row is left alone, and so are the attempts,
+ * the ledger and the budgets, which follow only from what `written` and `amended` really changed. What the providers
+ * charge is what budgets count and what the ledger adds up: one entry without a period, which is the money itself, and
+ * one for each period that the call counts in.
+ *
+ * The sweeper may close a row between our look at it and our write to it, so rows that can have been closed are locked
+ * first and looked at then (`seen`).
  */
 const applySql = `
   with batch as materialized (
     select * from json_to_recordset($1::json) as record (${definitions.join(', ')}, attempts json)
   ), written as (
     insert into usage_records (${names.join(', ')}, attempts)
-    select ${names.map((name) => `batch.${name}`).join(', ')}, json_array_length(batch.attempts)
+    select ${[...names, 'attempts'].map(selected).join(', ')}
     from batch
     on conflict (reserved_at, request_id) do update
     set ${overwritten.map((name) => `${name} = excluded.${name}`).join(', ')}
     where usage_records.state = 'reserved'
-    returning request_id, reserved_at, provider_cost_nano, organization_id, team_id, key_id
+    returning request_id, reserved_at
+  ), seen as materialized (
+    select r.request_id, r.reserved_at, r.state, r.finish, r.provider_cost_nano
+    from batch
+    join usage_records r using (reserved_at, request_id)
+    where coalesce(batch.total_ms, ${checkpointedMsMin}) >= ${checkpointedMsMin} and batch.finish is distinct from 'orphaned'
+    for update of r
+  ), amended as (
+    update usage_records r
+    set ${amendable.map((name) => `${name} = ${selected(name)}`).join(', ')}
+    from batch
+    join seen using (reserved_at, request_id)
+    where r.reserved_at = batch.reserved_at and r.request_id = batch.request_id
+      and seen.state = 'estimated' and seen.finish = 'orphaned'
+    returning r.request_id, r.reserved_at, batch.provider_cost_nano - seen.provider_cost_nano as difference_nano
+  ), cleared as (
+    -- What was said of the orphan's attempts was a guess.
+    delete from usage_attempts a using amended
+    where a.reserved_at = amended.reserved_at and a.request_id = amended.request_id
+      and a.attempt_no > (select json_array_length(batch.attempts) from batch where batch.request_id = amended.request_id)
   ), attempted as (
     insert into usage_attempts (request_id, reserved_at, attempt_no, provider, model, outcome, http_status, error_code,
       billing, units, service_tier, price_version, cost_nano, total_ms)
@@ -124,17 +222,30 @@ const applySql = `
       coalesce(attempt.service_tier, 'default'), attempt.price_version,
       attempt.cost_nano, attempt.total_ms
     from batch
-    join written using (reserved_at, request_id)
+    join (select reserved_at, request_id from written union all select reserved_at, request_id from amended) changed
+      using (reserved_at, request_id)
     cross join lateral json_to_recordset(batch.attempts) as attempt (attempt_no integer, provider text, model text,
       outcome text, http_status integer, error_code text, billing text, units jsonb, service_tier text, price_version uuid,
       cost_nano bigint, total_ms numeric)
-    on conflict do nothing
-  ), charged as (
+    on conflict (reserved_at, request_id, attempt_no) do update set
+      provider = excluded.provider, model = excluded.model, outcome = excluded.outcome,
+      http_status = excluded.http_status, error_code = excluded.error_code, billing = excluded.billing,
+      units = excluded.units, service_tier = excluded.service_tier, price_version = excluded.price_version,
+      cost_nano = excluded.cost_nano, total_ms = excluded.total_ms
+  ), billed as (
     insert into ledger_entries (id, request_id, reserved_at, kind, amount_nano, organization_id, team_id, key_id)
-    select written.request_id, written.request_id, written.reserved_at, 'charge', written.provider_cost_nano,
-      written.organization_id, written.team_id, written.key_id
-    from written
-    where written.provider_cost_nano > 0
+    select batch.request_id, batch.request_id, batch.reserved_at, 'charge', batch.provider_cost_nano,
+      batch.organization_id, batch.team_id, batch.key_id
+    from batch
+    join written using (reserved_at, request_id)
+    where batch.provider_cost_nano > 0
+    union all
+    select gen_random_uuid(), batch.request_id, batch.reserved_at, 'adjust', amended.difference_nano,
+      batch.organization_id, batch.team_id, batch.key_id
+    from batch
+    join amended using (reserved_at, request_id)
+    where amended.difference_nano <> 0
     on conflict do nothing
-  )
-  select count(*)::integer as changed from written`
+  ), ${budgetMovesSql}
+  select (select count(*) from written)::integer + (select count(*) from amended)::integer as changed,
+  ${budgetStandingSql}`

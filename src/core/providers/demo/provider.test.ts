@@ -23,6 +23,7 @@ function ask(request: object, speed = { tokensPerSecond: 0, latencyMs: 0 }, oper
       model: 'demo-chat',
       request: readInferenceRequest(operation, Buffer.from(JSON.stringify({ model: 'demo-chat', ...request }))),
       cancellation,
+      outputTokensCap: undefined,
       remainingMs: 60_000,
     },
     {
@@ -31,6 +32,7 @@ function ask(request: object, speed = { tokensPerSecond: 0, latencyMs: 0 }, oper
         events.push(event)
         return reader.keepsUp
       },
+      follow: () => {},
       onceDrained: (resume) => {
         reader.resume = resume
       },

@@ -46,14 +46,16 @@ async function chat(
   pace: Pace,
 ): Promise<ExchangeResult> {
   const { request, cancellation, requestId } = call
-  const { choices, outputTokensMax = Number.POSITIVE_INFINITY } = request
+  const { choices } = request
+  const outputTokensMax = request.outputTokensMax ?? call.outputTokensCap ?? Number.POSITIVE_INFINITY
   if (choices > choicesMax) return tooManyChoices
   const answer = answerTo(parsedRequest(request))
   const pieces = answer.pieces.slice(0, outputTokensMax)
   const isCut = pieces.length < answer.pieces.length
   const finish = isCut ? 'length' : answer.tool === undefined ? 'stop' : 'tool_calls'
   const id = `demo-${requestId}`
-  let outputBytes = 0
+  const progress = { outputBytes: 0 }
+  output.follow(progress)
   let keepsUp = output.event({ type: 'start', id, model: call.model, createdS: undefined })
 
   const startedMs = performance.now()
@@ -68,15 +70,15 @@ async function chat(
         await pace.for(dueMs - performance.now())
       }
       if (!keepsUp) await pace.untilDrained(output)
-      if (cancellation.reason) return cancelled(cancellation.reason, outputBytes)
+      if (cancellation.reason) return cancelled(cancellation.reason, progress.outputBytes)
       keepsUp = output.event(deltaOf(piece, index, answer.tool))
-      outputBytes += Buffer.byteLength(piece)
+      progress.outputBytes += Buffer.byteLength(piece)
     }
     keepsUp = output.event({ type: 'choice-end', index, reason: finish })
   }
   const usage = usageOf(request.inputTokensEstimate, pieces.length * choices)
   output.event({ type: 'usage', usage })
-  return { ...answered, usage, finish, outputBytes, providerResponseId: id }
+  return { ...answered, usage, finish, outputBytes: progress.outputBytes, providerResponseId: id }
 }
 
 const deltaOf = (piece: string, index: number, tool: string | undefined): ChatEvent =>

@@ -12,6 +12,7 @@ function readerFor(operation: 'chat' | 'embeddings', request: object, keepsUp = 
       return keepsUp
     },
     onceDrained: () => {},
+    follow: () => {},
   }
   const call = { operation, model: 'm', request: readInferenceRequest(operation, Buffer.from(JSON.stringify(request))) }
   return { reader: createDecodingReader(call, output, 'sk-1'), events }

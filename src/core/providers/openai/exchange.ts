@@ -74,6 +74,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     this.#reader = reader
     this.#resolve = resolve
     request.cancellation.listen(() => this.cancel())
+    output.follow(reader.facts)
   }
 
   /** The caller left, time is up, or the gateway stops: whatever the signal says. */

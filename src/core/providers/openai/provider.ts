@@ -57,7 +57,7 @@ export function createOpenAiProvider(
         {
           path: origin.pathPrefix + paths[call.operation],
           headers: [...constantHeaders, 'x-client-request-id', call.requestId],
-          body: toUpstreamBody(call.request, call.model, quirks),
+          body: toUpstreamBody(call.request, call.model, quirks, call.outputTokensCap),
           stream: call.request.stream,
           credential: settings.apiKey,
           firstByteTimeoutMs: Math.min(settings.timeouts.firstByteMs, call.remainingMs),

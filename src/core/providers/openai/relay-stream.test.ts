@@ -40,6 +40,7 @@ function relay(pieces: Buffer[], showUsage = false): Relayed {
       },
       event: () => true,
       onceDrained() {},
+      follow() {},
     },
     showUsage,
   )

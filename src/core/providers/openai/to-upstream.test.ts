@@ -56,3 +56,21 @@ test('the output cap is renamed for a peer that knows it by its old name only', 
     messages: [{ role: 'user', content: 'a:"b' }],
   })
 })
+
+test('a cap that the client did not name is sent under the name the peer knows, and one that is null is filled in', () => {
+  const capped = (body: string, quirks: RequestQuirks = {}): unknown =>
+    JSON.parse(toUpstreamBody(readInferenceRequest('chat', Buffer.from(body)), 'm', quirks, 500).toString('utf8'))
+  const base = { model: 'm', messages: [{ role: 'user', content: 'hi' }] }
+  expect(capped(JSON.stringify(base))).toEqual({ ...base, max_completion_tokens: 500 })
+  expect(capped(JSON.stringify(base), { outputCapMember: 'max_tokens' })).toEqual({ ...base, max_tokens: 500 })
+  expect(capped(JSON.stringify({ ...base, max_completion_tokens: null }))).toEqual({
+    ...base,
+    max_completion_tokens: 500,
+  })
+  expect(capped(JSON.stringify({ ...base, stream: true }))).toEqual({
+    ...base,
+    stream: true,
+    stream_options: { include_usage: true },
+    max_completion_tokens: 500,
+  })
+})

@@ -18,8 +18,15 @@ export interface RequestQuirks {
 /**
  * The request as the provider shall see it: the client's own bytes with the model's upstream name in them, and with
  * usage asked for in streams, since we account for every call whether or not the client wants to see the numbers.
+ *
+ * @param outputCap - tokens, where the client names no cap of its own and the answer must have one
  */
-export function toUpstreamBody(request: InferenceRequest, model: string, quirks: RequestQuirks = {}): Buffer {
+export function toUpstreamBody(
+  request: InferenceRequest,
+  model: string,
+  quirks: RequestQuirks = {},
+  outputCap?: number,
+): Buffer {
   const edits: Edit[] = []
   if (request.model !== model) edits.push(replaceMember(request, 'model', JSON.stringify(model)))
   if (quirks.refusesStreamOptions) {
@@ -30,6 +37,8 @@ export function toUpstreamBody(request: InferenceRequest, model: string, quirks:
   if (quirks.outputCapMember && request.spans.has('max_completion_tokens') && !request.spans.has('max_tokens')) {
     edits.push(renameMember(request, 'max_completion_tokens', quirks.outputCapMember))
   }
+  if (outputCap !== undefined)
+    edits.push(setMember(request, quirks.outputCapMember ?? 'max_completion_tokens', String(outputCap)))
   return edits.length === 0 ? request.bytes : applied(request.bytes, edits)
 }
 
@@ -39,11 +48,20 @@ function askForUsage(request: InferenceRequest): Edit {
     const options = typeof given === 'object' && given !== null ? { ...given, include_usage: true } : usageOptions
     return replaceMember(request, 'stream_options', JSON.stringify(options))
   }
-  const brace = request.bytes.indexOf('{')
-  return { start: brace + 1, end: brace + 1, text: '"stream_options":{"include_usage":true},' }
+  return addMember(request, 'stream_options', JSON.stringify(usageOptions))
 }
 
 const usageOptions = { include_usage: true }
+
+/** @param json - the value */
+function setMember(request: InferenceRequest, name: string, json: string): Edit {
+  return request.spans.has(name) ? replaceMember(request, name, json) : addMember(request, name, json)
+}
+
+function addMember({ bytes }: InferenceRequest, name: string, json: string): Edit {
+  const brace = bytes.indexOf('{')
+  return { start: brace + 1, end: brace + 1, text: `${JSON.stringify(name)}:${json},` }
+}
 
 function replaceMember(request: InferenceRequest, name: string, text: string): Edit {
   const span = request.spans.get(name)

@@ -1,0 +1,97 @@
+import type { Reservation } from '../budgets/reservation.ts'
+import { outputTokensMaxOf, worstCaseOf } from '../budgets/worst-case.ts'
+import type { LimitHold } from '../limits/limiter.ts'
+import { costOf } from '../pricing/cost.ts'
+import type { Candidate } from '../routing/route.ts'
+import type { UsageCheckpoint } from '../usage/checkpoints.store.ts'
+import type { RunningCall } from '../usage/checkpoints.ts'
+import type { UsageEnd, UsageIntent } from '../usage/usage-record.ts'
+import type { AccountedCandidate, AdmissionDeps, Ticket } from './admit.ts'
+import type { Attempt } from './attempt.ts'
+import type { Call } from './call.ts'
+import type { HeldOutput } from './held-output.ts'
+import { counted, usageEndOf } from './settle.ts'
+
+export interface Admitted {
+  call: Call
+  candidates: readonly Candidate[]
+  /** One per candidate. */
+  targets: readonly AccountedCandidate[]
+  intent: UsageIntent
+  limits: LimitHold | undefined
+  reservation: Reservation | undefined
+}
+
+/** A call that may be made: what it holds, and how it is accounted for while it runs and when it ends. */
+export class AdmittedCall implements Ticket, RunningCall {
+  readonly startedMs: number
+  slot = -1
+  readonly #deps: AdmissionDeps
+  readonly #admitted: Admitted
+  #attempts = 0
+  #output: HeldOutput | undefined
+
+  constructor(deps: AdmissionDeps, admitted: Admitted) {
+    this.#deps = deps
+    this.#admitted = admitted
+    this.startedMs = deps.clock.monotonicMs()
+    deps.checkpoints.started(this)
+  }
+
+  /** The bound that money is held for is only real if the upstream keeps to it. */
+  outputTokensCap(candidate: number): number | undefined {
+    const { call, targets, reservation } = this.#admitted
+    if (!reservation || call.operation !== 'chat' || call.request.outputTokensMax !== undefined) return undefined
+    return outputTokensMaxOf(call.request, targets[candidate]?.maxOutputTokens)
+  }
+
+  attempting(output: HeldOutput): void {
+    this.#output = output
+    this.#attempts++
+  }
+
+  async holdAnother(): Promise<boolean> {
+    const { call, targets, reservation } = this.#admitted
+    if (!reservation) return true
+    return reservation.extend(worstCaseOf(call.operation, call.request, targets.slice(this.#attempts)))
+  }
+
+  checkpoint(): UsageCheckpoint {
+    const { intent, candidates, targets, reservation } = this.#admitted
+    const { input_tokens_estimate, orphan_cost_nano: _, ...identity } = intent
+    const at = Math.max(0, this.#attempts - 1)
+    const { usage } = counted(input_tokens_estimate, this.#output?.outputBytes ?? 0)
+    const price = targets[at]?.price
+    return {
+      ...identity,
+      provider: candidates[at]?.provider.name ?? intent.provider,
+      model: candidates[at]?.model ?? intent.model,
+      input_tokens: usage.inputTokens,
+      checkpoint_output_tokens: usage.outputTokens,
+      provider_cost_nano: price ? costOf(price, usage).costNano.toString() : '0',
+      reserved_nano: (reservation?.amountNano ?? 0n).toString(),
+    }
+  }
+
+  async settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void> {
+    const { journal, checkpoints, metrics, requestLog, clock, log } = this.#deps
+    const { call, intent, targets, limits, reservation } = this.#admitted
+    const end = usageEndOf(intent, call, attempts, targets, reservation?.amountNano ?? 0n, firstOutputMs, clock)
+    try {
+      await journal.append('end', end)
+    } catch (error) {
+      // The intent is on disk: the next start will close the call as estimated. The full record goes to the log.
+      log.error({ err: error, usage_record: end }, 'A usage record could not be journaled.')
+    }
+    this.#release(end, limits, reservation)
+    checkpoints.ended(this)
+    const last = attempts[attempts.length - 1]?.candidate
+    metrics.settled(end, last?.entry ? last.entry.name : 'other')
+    requestLog(end, call.caller.keyName)
+  }
+
+  #release(end: UsageEnd, limits: LimitHold | undefined, reservation: Reservation | undefined): void {
+    limits?.settle(end.input_tokens + end.output_tokens)
+    reservation?.settle(BigInt(end.provider_cost_nano))
+  }
+}
