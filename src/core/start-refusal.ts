@@ -7,6 +7,7 @@ export type StartRefusalReason =
   | 'secret_mismatch'
   | 'schema_newer'
   | 'schema_behind'
+  | 'replica_refused'
   | 'configuration_rejected'
   | 'port_unusable'
 

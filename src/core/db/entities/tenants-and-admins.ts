@@ -113,3 +113,24 @@ export const AuditEventEntity = defineEntity({
   },
 })
 export type AuditEventEntity = InferEntity<typeof AuditEventEntity>
+
+/** One start of a process that serves; alive while its heartbeats come. */
+export const ReplicaEntity = defineEntity({
+  name: 'Replica',
+  tableName: 'replicas',
+  properties: {
+    /** Of the start, not of the machine: `<host>-<8 hexadecimal digits>`. */
+    id: p.text().primary(),
+    host: p.text(),
+    pid: p.integer(),
+    version: p.text(),
+    /** Which of the processes of one start it is: `main` or `worker-<n>`. */
+    label: p.text(),
+    startedAt: now(),
+    heartbeatAt: now(),
+    /** When it said goodbye; a replica that was killed never does. */
+    stoppedAt: instant().nullable(),
+    ...timestamps(),
+  },
+})
+export type ReplicaEntity = InferEntity<typeof ReplicaEntity>
