@@ -5,20 +5,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
-import { createDatabaseClock } from './core/clock.ts'
-import { type DataFolder, openDataFolder } from './core/data-folder/data-folder.ts'
-import { checkSecretCanaries } from './core/data-folder/secret-canaries.store.ts'
-import { openConnection } from './core/db/connection.ts'
-import { startDatabaseClockSync } from './core/db/database-clock-sync.ts'
-import { startEmbeddedPostgres } from './core/db/embedded-postgres.ts'
-import { migrateUp, readSchemaState, schemaNewer } from './core/db/migrate.ts'
-import { maintainPartitions, startPartitionJob } from './core/db/partitions.ts'
-import { openPools } from './core/db/pools.ts'
 import type { Log } from './core/log.ts'
-import { StartRefusal } from './core/start-refusal.ts'
-import { createGateway, type Gateway } from './gateway.ts'
+import { createReplicaId } from './core/replicas/replica-id.ts'
+import { openReplicaRegistry } from './core/replicas/replica-registry.ts'
+import { formerJournalOwners } from './core/usage/journal-owners.ts'
+import { openFoundation } from './foundation.ts'
+import { createGateway } from './gateway.ts'
 import { registerProcessMetrics } from './ops/process-metrics.ts'
-import { createOpsServer } from './ops/server.ts'
+import { portRefusal } from './port-refusal.ts'
+import { createReadiness } from './readiness.ts'
+import { release } from './release.ts'
+import { openUpkeep } from './upkeep.ts'
 
 /** What the process runs: everything opened, in order, and how it ends. */
 export interface App {
@@ -26,6 +23,8 @@ export interface App {
   readonly ops: AddressInfo
   /** What an operator should be told once, after the start. */
   readonly notices: StartNotices
+  /** Resolves when the app can serve no more, and never will; its message is for the operator. */
+  readonly failed: Promise<Error>
   /** Puts another configuration in force, all of it or nothing; returns why not. */
   reload(config: Config): Promise<readonly ConfigProblem[]>
   /**
@@ -48,9 +47,6 @@ export interface StartNotices {
   warnings: readonly string[]
 }
 
-const retryMsMin = 1_000
-const retryMsMax = 30_000
-
 /** What the app says to an operator at once, rather than when all is open. */
 export interface Operator {
   /** The secret of a key that was declared without one. It cannot be read again, whatever happens after this. */
@@ -59,7 +55,12 @@ export interface Operator {
   writeLog(line: string): void
 }
 
+/** Which journal is that of a process that serves alone. */
+const journalOwner = 'main'
+
 /**
+ * Opens everything in this process, which serves alone; see `openPrimary` for several.
+ *
  * @param signal - gives the start up, for instance while the database is away
  * @throws StartRefusal when waiting cannot help: the message is for the operator
  */
@@ -75,145 +76,77 @@ export async function openApp(
     return resource
   }
   const { settings } = config
+  const host = hostname()
+  const replica = createReplicaId(host)
   const registry = new Registry()
   registerProcessMetrics(registry)
-  const clock = createDatabaseClock()
-
-  const folder = own(
-    await openDataFolder({
-      dir: settings.dataDir,
-      givenSecrets: { 'master-key': settings.masterKey?.reveal(), 'key-pepper': settings.keyPepper?.reveal() },
-    }),
-  )
-  let notReady: readonly string[] = ['starting']
-  let gateway: Gateway | undefined
-  const ops = own(
-    createOpsServer({
-      notReadyReasons: () => [...notReady, ...(gateway?.notReadyReasons() ?? [])],
+  const readiness = createReadiness()
+  const foundation = own(
+    await openFoundation({
+      config,
+      log,
+      signal,
+      replica,
+      readiness,
       metrics: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
     }),
   )
-  const opsAddress = await ops.listen(settings.host, settings.opsPort).catch(portRefusal('LLMGW_OPS_PORT'))
-
-  const embedded = settings.databaseUrl ? undefined : own(await startEmbeddedPostgres({ dataDir: folder.path, log }))
-  const url = settings.databaseUrl?.reveal() ?? (embedded as { url: string }).url
-  const retention = {
-    usageRetentionDays: config.usage.retentionDays,
-    ledgerRetentionDays: config.usage.ledgerRetentionDays,
-  }
-  await untilDatabaseServes(
-    async () => {
-      await fitSchema(url, settings.migrate, log, signal)
-      await maintainPartitions({ url, log, ...retention })
-    },
-    {
+  const { folder, pools, clock, usesEmbeddedDatabase } = foundation
+  const keyPepper = folder.secrets.values['key-pepper']
+  const upkeep = own(await openUpkeep({ config, log, clock, pools, keyPepper, showKey: operator.showKey }))
+  const replicas = own(
+    await openReplicaRegistry({
+      id: replica,
+      host,
+      pid: process.pid,
+      version: release,
+      label: journalOwner,
+      pool: pools.settlement,
+      clock,
       log,
-      signal,
-      whileWaiting: (reason) => {
-        notReady = [reason]
-      },
-    },
+    }),
   )
-  const pools = own(openPools({ url, log }))
-  await checkSecretCanaries(pools.admin, folder.secrets.values)
-  const clockSync = own(startDatabaseClockSync({ pool: pools.request, clock, log }))
-  await clockSync.first
-  own(startPartitionJob({ url, log, ...retention }))
-
-  gateway = own(
+  const journals = join(folder.path, 'journal')
+  const gateway = own(
     await createGateway({
       config,
       log,
       clock,
       pools,
       registry,
-      journalFolder: join(folder.path, 'journal'),
-      keyPepper: folder.secrets.values['key-pepper'],
-      demoKeyFile: embedded ? join(folder.path, 'secrets', 'demo-key') : undefined,
-      replica: `${hostname()}-${process.pid}`,
-      showKey: operator.showKey,
+      replicas,
+      journalFolder: journals,
+      journalOwner,
+      formerJournalOwners: await formerJournalOwners(journals, [journalOwner]),
+      keyPepper,
+      demoKeyFile: usesEmbeddedDatabase ? join(folder.path, 'secrets', 'demo-key') : undefined,
+      replica,
+      declare: upkeep.declare,
       writeLog: operator.writeLog,
     }),
   )
-  const restAddress = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
-  notReady = []
+  readiness.ask(gateway.notReadyReasons)
+  const rest = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
+  readiness.blockedBy(undefined)
 
-  const opened = gateway
   const resources = opening.move()
   return {
-    rest: restAddress,
-    ops: opsAddress,
-    notices: noticesOf(folder, opened, embedded !== undefined),
-    reload: (next) => opened.reload(next),
+    rest,
+    ops: foundation.ops,
+    notices: {
+      usesEmbeddedDatabase,
+      dataFolder: folder.path,
+      generatedSecretFiles: folder.secrets.generated.map(({ file }) => file),
+      demoKey: gateway.demoKey,
+      warnings: [...folder.secrets.warnings, ...upkeep.warnings],
+    },
+    failed: new Promise(() => {}),
+    reload: (next) => gateway.reload(next),
     async drain(delayMs, deadline) {
-      notReady = ['draining']
+      readiness.blockedBy('draining')
       await Promise.race([delay(delayMs, undefined, { ref: false }), deadline])
-      await opened.drain(deadline)
+      await gateway.drain(deadline)
     },
     close: () => resources.disposeAsync(),
-  }
-}
-
-async function fitSchema(url: string, migrate: 'auto' | 'off', log: Log, signal: AbortSignal): Promise<void> {
-  if (migrate === 'auto') {
-    // Comparing costs one query; loading the migration library costs most of a second.
-    await using client = await openConnection({ url, purpose: 'schema' })
-    const state = await readSchemaState(client)
-    if (state.status === 'incompatible') throw schemaNewer(state.unknown)
-    if (state.status === 'behind') await migrateUp({ url, log, signal })
-    return
-  }
-  await using client = await openConnection({ url, purpose: 'schema' })
-  const state = await readSchemaState(client)
-  if (state.status === 'incompatible') throw schemaNewer(state.unknown)
-  if (state.status === 'behind') {
-    throw new SchemaBehind(`the schema lacks ${state.pending.join(', ')}; run "llmgw migrate" (LLMGW_MIGRATE is off)`)
-  }
-}
-
-/** Waiting helps, but somebody has to do something first. */
-class SchemaBehind extends Error {}
-
-interface Waiting {
-  log: Log
-  signal: AbortSignal
-  whileWaiting(reason: string): void
-}
-
-/** A database that is away is no reason to die: the process stays, unready, and tries again. */
-async function untilDatabaseServes(
-  prepare: () => Promise<void>,
-  { log, signal, whileWaiting }: Waiting,
-): Promise<void> {
-  for (let limitMs = retryMsMin; ; limitMs = Math.min(limitMs * 2, retryMsMax)) {
-    try {
-      return await prepare()
-    } catch (error) {
-      if (error instanceof StartRefusal || signal.aborted) throw error
-      const waitMs = retryMsMin + Math.random() * (limitMs - retryMsMin)
-      log.error({ err: error, retry_in_ms: Math.round(waitMs) }, 'The database does not serve yet; trying again.')
-      whileWaiting(error instanceof SchemaBehind ? error.message : 'waiting for the database')
-      await delay(waitMs, undefined, { signal })
-    }
-  }
-}
-
-const portRefusal =
-  (variable: string) =>
-  (error: NodeJS.ErrnoException): never => {
-    const why =
-      error.code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be listened on (${error.code ?? error})`
-    throw new StartRefusal('port_unusable', `The port of ${variable} ${why}. Choose another one with ${variable}.`, {
-      cause: error,
-    })
-  }
-
-function noticesOf(folder: DataFolder, gateway: Gateway, usesEmbeddedDatabase: boolean): StartNotices {
-  return {
-    usesEmbeddedDatabase,
-    dataFolder: folder.path,
-    generatedSecretFiles: folder.secrets.generated.map(({ file }) => file),
-    demoKey: gateway.demoKey,
-    warnings: [...folder.secrets.warnings, ...gateway.warnings],
   }
 }

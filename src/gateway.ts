@@ -2,8 +2,6 @@ import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
 import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
-import { createDailyCatalogSync } from './core/catalog/daily-catalog-sync.ts'
-import { importBundledCatalog } from './core/catalog/sync.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import { createUuidV7Source } from './core/ids.ts'
@@ -14,7 +12,6 @@ import { createAuthenticator, createKeyLoad, warm } from './core/keys/authentica
 import { ensureDemoKey } from './core/keys/demo-key.ts'
 import { createKeyCache } from './core/keys/key-cache.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
-import { displayOf, generateSecret } from './core/keys/key-format.ts'
 import { createKeyLookUp } from './core/keys/key-look-up.store.ts'
 import { openKeyWatch } from './core/keys/key-watch.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
@@ -23,27 +20,24 @@ import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
 import { loadPriceBook } from './core/pricing/price-book.ts'
 import { createProvider, headerCredential } from './core/providers/registry.ts'
-import { applyDeclaredConfiguration } from './core/routing/declared.ts'
-import type { SecretDigest } from './core/routing/declared-change.ts'
+import type { ReplicaRegistry } from './core/replicas/replica-registry.ts'
 import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
 import { type Credentials, loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
 import { route } from './core/routing/route.ts'
 import { readActiveVersion, readStoredRouting, type StoredProvider } from './core/routing/snapshot.store.ts'
 import { createSnapshots } from './core/routing/snapshots.ts'
-import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { fetchText } from './core/upstream/fetch-text.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { createUsageStore } from './core/usage/usage.store.ts'
 import { openUsageSpool } from './core/usage/usage-spool.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { createRestServer } from './proxy/rest/server.ts'
+import { rejected, type Upkeep } from './upkeep.ts'
 
 /** The core and its doors over an open database. */
 export interface Gateway {
   readonly demoKey: string | undefined
-  readonly warnings: readonly string[]
   notReadyReasons(): readonly string[]
   listen(host: string, port: number): Promise<AddressInfo>
   reload(config: Config): Promise<readonly ConfigProblem[]>
@@ -59,15 +53,20 @@ export interface GatewayDeps {
   clock: DatabaseClock
   pools: Pools
   registry: Registry
-  /** Where the usage journal of this process lies. */
+  /** Who else serves from the database. */
+  replicas: ReplicaRegistry
+  /** Where the usage journals of this data folder lie. */
   journalFolder: string
+  /** Which of them is that of this process, and whose this process takes over. */
+  journalOwner: string
+  formerJournalOwners: readonly string[]
   keyPepper: Buffer
   /** Where the demo key's secret is kept; undefined makes none. */
   demoKeyFile: string | undefined
   /** Names this process in the records it owns. */
   replica: string
-  /** Shows an operator the secret of a key that was declared without one: at once, for it cannot be read again. */
-  showKey(key: { name: string; secret: string }): void
+  /** Brings the database to what is declared. It holds what the configuration at the start declares already. */
+  declare: Upkeep['declare']
 }
 
 /** A revocation takes effect within 5 s: so long, and the time of one query. */
@@ -76,7 +75,7 @@ const keyWatchPollMs = 4_000
 /** Authentication data older than this may no longer be trusted with new calls. */
 const authenticationDataMsMax = 15 * 60_000
 
-/** @throws StartRefusal when the declared configuration cannot be put in force */
+/** @throws StartRefusal when routing cannot be built from what the database holds */
 export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   await using opening = new AsyncDisposableStack()
   const own = <T extends { close(): unknown }>(resource: T): T => {
@@ -87,8 +86,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const ids = createUuidV7Source()
   const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
 
-  const catalog = { pool: pools.admin, newId: ids, clock }
-  await importBundledCatalog(catalog)
   const { bundledNameResolver } = await import('./core/catalog/genai-prices.ts')
   const resolveName = bundledNameResolver()
 
@@ -98,14 +95,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const keyStore = createKeyStore(pools.admin)
   const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed: (id) => keyCache.invalidate(id) })
 
-  const digestSecret = (secret: string): SecretDigest => {
-    const [digest] = digester.digests(secret) as [{ bytes: Buffer; pepperId: string }]
-    return { digest: digest.bytes, pepperId: digest.pepperId, ...displayOf(secret) }
-  }
-  const applying = { pool: pools.admin, ids, digestSecret, generateSecret }
-  const applied = await applyDeclaredConfiguration(config.declared, applying)
-  if (!applied.ok) throw rejected(applied.problems)
-  for (const { name, secret } of applied.generatedKeys) deps.showKey({ name, secret: secret.reveal() })
   let declared = config.declared
 
   const snapshots = own(
@@ -134,7 +123,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const spool = own(
     await openUsageSpool({
       path: deps.journalFolder,
-      owner: 'main',
+      owner: deps.journalOwner,
+      formerOwners: deps.formerJournalOwners,
       store: createUsageStore(pools.settlement),
       clock,
       log,
@@ -145,15 +135,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     }),
   )
   own(openKeyWatch({ lookUp, cache: keyCache, log, pollMs: keyWatchPollMs }))
-  own(
-    createDailyCatalogSync({
-      ...catalog,
-      log,
-      enabled: config.catalog.sync === 'daily',
-      location: config.catalog.url,
-      fetchText: (url, options) => fetchText(client, url, options),
-    }),
-  )
   await warm({ cache: keyCache, digester, lookUp }).catch((error: unknown) => {
     log.warn({ err: error }, 'Recently used keys were not read ahead; the first calls read them.')
   })
@@ -186,12 +167,17 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const rest = own(
     createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
   )
-  registerGatewayMetrics(registry, { spool, keyCache, snapshots, openAnswers: () => rest.openAnswers })
+  registerGatewayMetrics(registry, {
+    spool,
+    keyCache,
+    snapshots,
+    replicas: deps.replicas,
+    openAnswers: () => rest.openAnswers,
+  })
 
   const resources = opening.move()
   return {
     demoKey,
-    warnings: applied.warnings.map(({ path, message }) => `${path} ${message}`),
     notReadyReasons() {
       const reasons: string[] = []
       if (!snapshots.isLoaded()) reasons.push('no configuration is loaded')
@@ -201,16 +187,15 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     },
     listen: (host, port) => rest.listen(host, port),
     async reload(next) {
-      const result = await applyDeclaredConfiguration(next.declared, applying)
-      if (!result.ok) return result.problems
-      for (const { name, secret } of result.generatedKeys) deps.showKey({ name, secret: secret.reveal() })
+      const problems = await deps.declare(next.declared)
+      if (problems.length > 0) return problems
       const previous = declared
       declared = next.declared
       const outcome = await snapshots.reload()
       if (outcome.status === 'rejected') {
         // What routing cannot be built from must not be what the next start finds.
         declared = previous
-        await applyDeclaredConfiguration(previous, applying)
+        await deps.declare(previous)
         await snapshots.reload()
         return outcome.problems
       }
@@ -233,9 +218,4 @@ function credentialsOf(provider: StoredProvider, { providers }: DeclaredConfigur
   if (declared.apiKey) credentials.apiKey = declared.apiKey.reveal()
   for (const [name, value] of Object.entries(declared.headers)) credentials[headerCredential(name)] = value.reveal()
   return credentials
-}
-
-function rejected(problems: readonly { path: string; message: string }[]): StartRefusal {
-  const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
-  return new StartRefusal('configuration_rejected', `The configuration cannot be put in force:\n${list}`)
 }

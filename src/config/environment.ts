@@ -16,6 +16,10 @@ export interface EnvironmentSettings {
   /** 0 means any free port. */
   readonly restPort: number
   readonly opsPort: number
+  /** Processes that serve; 1 is this process itself. */
+  readonly workers: number
+  /** Whether counters and events are shared with other replicas: there is a Redis. */
+  readonly sharesState: boolean
   readonly databaseUrl: Secret | undefined
   readonly masterKey: Secret | undefined
   readonly keyPepper: Secret | undefined
@@ -33,6 +37,7 @@ export interface EnvironmentSettings {
 
 export type LogLevel = (typeof logLevels)[number]
 const drainMsMax = 3_600_000
+const workersMax = 64
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -54,6 +59,9 @@ export const environmentSchema = z.object({
     .describe('Address that all listeners bind to; `0.0.0.0` is every IPv4 interface.'),
   LLMGW_PORT: port(8080).describe('REST listener, `/v1/*`. 0 takes any free port.'),
   LLMGW_OPS_PORT: port(9090).describe('Private listener: `/metrics`, `/healthz`, `/readyz`. 0 takes any free port.'),
+  LLMGW_WORKERS: workers().describe(
+    'Processes that serve the REST port together, 1 to 64. More than one need DATABASE_URL and REDIS_URL.',
+  ),
   DATABASE_URL: secretField(databaseUrlCheck)
     .optional()
     .describe('PostgreSQL, as `postgres://user:password@host:5432/name`. Without it the built-in one is started.'),
@@ -104,7 +112,6 @@ export const reservedVariables: readonly string[] = [
   'LLMGW_ADMIN_PORT',
   'LLMGW_GRPC_PORT',
   'LLMGW_ROLE',
-  'LLMGW_WORKERS',
   'LLMGW_BOOTSTRAP_ADMIN_EMAIL',
   'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
   'LLMGW_BOOTSTRAP_ADMIN_PASSWORD_FILE',
@@ -142,8 +149,14 @@ export function parseEnvironment(environment: Environment, readFile: ReadFile): 
   if (variables.LLMGW_PORT !== 0 && variables.LLMGW_PORT === variables.LLMGW_OPS_PORT) {
     problems.push({ path: 'LLMGW_OPS_PORT', message: 'expected another port than LLMGW_PORT' })
   }
+  const sharesState = Boolean(environment.REDIS_URL || environment.REDIS_URL_FILE)
+  const lacking = [...(variables.DATABASE_URL ? [] : ['DATABASE_URL']), ...(sharesState ? [] : ['REDIS_URL'])]
+  if (variables.LLMGW_WORKERS > 1 && lacking.length > 0) {
+    const message = `expected ${lacking.join(' and ')} beside it: several workers need a database and a Redis in common`
+    problems.push({ path: 'LLMGW_WORKERS', message })
+  }
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, value: toSettings(variables) }
+  return { ok: true, value: toSettings(variables, sharesState) }
 }
 
 /** Known apart from the rest, so that what is wrong elsewhere does not hide hosts that may not be reached. */
@@ -193,7 +206,7 @@ export function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
 }
 
-function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentSettings {
+function toSettings(variables: z.output<typeof environmentSchema>, sharesState: boolean): EnvironmentSettings {
   const { OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl } = variables
   return {
     dataDir: resolve(variables.LLMGW_DATA_DIR),
@@ -201,6 +214,8 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     host: variables.LLMGW_HOST,
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
+    workers: variables.LLMGW_WORKERS,
+    sharesState,
     databaseUrl: variables.DATABASE_URL,
     masterKey: variables.LLMGW_MASTER_KEY,
     keyPepper: variables.LLMGW_KEY_PEPPER,
@@ -221,6 +236,14 @@ function port(portDefault: number) {
   )
     .default(portDefault)
     .meta({ type: 'port' })
+}
+
+function workers() {
+  const message = `expected a whole number from 1 to ${workersMax}`
+  return wholeNumberText(workersMax, () => message)
+    .refine((count) => count > 0, message)
+    .default(1)
+    .meta({ type: 'number' })
 }
 
 function milliseconds(msDefault: number) {

@@ -66,6 +66,20 @@ test.each<[string, Environment, string[]]>([
       'LLMGW_PORT: expected a whole number from 0 to 65535; Kubernetes sets this for a Service of that name: use enableServiceLinks: false',
     ],
   ],
+  ['no worker at all', { LLMGW_WORKERS: '0' }, ['LLMGW_WORKERS: expected a whole number from 1 to 64']],
+  ['too many workers', { LLMGW_WORKERS: '65' }, ['LLMGW_WORKERS: expected a whole number from 1 to 64']],
+  [
+    'workers with nothing in common',
+    { LLMGW_WORKERS: '2' },
+    [
+      'LLMGW_WORKERS: expected DATABASE_URL and REDIS_URL beside it: several workers need a database and a Redis in common',
+    ],
+  ],
+  [
+    'workers without a Redis',
+    { LLMGW_WORKERS: '2', DATABASE_URL: 'postgres://u@db/llmgw' },
+    ['LLMGW_WORKERS: expected REDIS_URL beside it: several workers need a database and a Redis in common'],
+  ],
   ['a mistyped name', { LLMGW_DATADIR: 'x' }, ['LLMGW_DATADIR: is not a known variable; did you mean LLMGW_DATA_DIR?']],
   ['a name from nowhere', { LLMGW_ZZZZZZ: 'x' }, ['LLMGW_ZZZZZZ: is not a known variable']],
   [

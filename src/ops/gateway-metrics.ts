@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { KeyCache } from '../core/keys/key-cache.ts'
+import type { ReplicaRegistry } from '../core/replicas/replica-registry.ts'
 import type { Snapshots } from '../core/routing/snapshots.ts'
 import type { UsageSpool } from '../core/usage/usage-spool.ts'
 
@@ -7,12 +8,13 @@ export interface GatewayMetricsSources {
   spool: Pick<UsageSpool, 'stats'>
   keyCache: Pick<KeyCache, 'statistics'>
   snapshots: Pick<Snapshots, 'statistics'>
+  replicas: Pick<ReplicaRegistry, 'expectedReplicas' | 'sinceBeatMs'>
   openAnswers(): number
 }
 
 /** What the parts count themselves, read when Prometheus asks. */
 export function registerGatewayMetrics(registry: Registry, sources: GatewayMetricsSources): void {
-  const { spool, keyCache, snapshots } = sources
+  const { spool, keyCache, snapshots, replicas } = sources
   const gauges: [name: string, help: string, read: () => number][] = [
     ['llmgw_requests_in_flight', 'Answers under way.', sources.openAnswers],
     ['llmgw_usage_journal_open_calls', 'Calls that began and have not ended.', () => spool.stats().open],
@@ -30,6 +32,8 @@ export function registerGatewayMetrics(registry: Registry, sources: GatewayMetri
     ['llmgw_key_cache_stale_serves', 'Answers from old entries.', () => keyCache.statistics().staleServes],
     ['llmgw_config_version', 'The configuration in force.', () => Number(snapshots.statistics().version ?? 0)],
     ['llmgw_config_rejected', 'Configurations rejected.', () => snapshots.statistics().rejected],
+    ['llmgw_replicas', 'Replicas in service, as far as known.', replicas.expectedReplicas],
+    ['llmgw_replica_heartbeat_age_seconds', 'Since the last heartbeat.', () => replicas.sinceBeatMs() / 1_000],
     ['llmgw_config_load_failures', 'Configuration loads that failed.', () => snapshots.statistics().failed],
   ]
   for (const [name, help, read] of gauges) {

@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fsync,
   mkdirSync,
   openSync,
@@ -125,6 +126,7 @@ export function openJournalFolder(path: string): JournalFolder {
  * next start goes on, and recovers only then.
  */
 export async function adoptSegments(from: string, into: string): Promise<void> {
+  if (existsSync(join(from, 'refused'))) requeueRefused(from)
   mkdirSync(into, { recursive: true, mode: 0o700 })
   let sequence = lastSequence(into)
   const orphaned = [...listSegments(from), ...listSegments(join(from, 'kept'))].sort((a, b) => a.sequence - b.sequence)
