@@ -157,6 +157,16 @@ export function serverOptions(target: Exclude<RedisTarget, { kind: 'cluster' }>,
   }
 }
 
+/** For one of the nodes of a cluster that are configured, another one at each attempt. */
+export function nodeOptions(
+  target: Extract<RedisTarget, { kind: 'cluster' }>,
+  attempt: number,
+  purpose: string,
+): RedisOptions {
+  const node = target.nodes[attempt % target.nodes.length] ?? target.nodes[0]
+  return { ...commonOptions(target, purpose), ...node, enableOfflineQueue: false }
+}
+
 /** A server that takes connections and never answers would otherwise keep us waiting for good. */
 function watchHandshake(redis: Redis): void {
   let timer: NodeJS.Timeout | undefined
