@@ -1,0 +1,270 @@
+-- Settles requests that are over, then decides about a new one: of all scopes and kinds at once, all or nothing.
+--
+-- KEYS, for each scope of each group: its counters, if it limits requests or tokens; its leases, if concurrency.
+-- ARGV: time in ms ('' is Redis's own), id of the new request ('' is none), its tokens ('' only looks: nothing is taken,
+--   and how many run is told for each scope, too), number of groups; for each group
+--   the number of its scopes and for each of these bucket (1) or window (0), requests and tokens a minute, requests at
+--   the same time, 0 being no limit; then what is over: id, when it was taken, group, requests to give back, and by how
+--   much more than counted its tokens were. The new request is of the first group.
+-- Returns 0 or what refuses (1 requests, 2 tokens, 3 concurrency), which scope does, how long it would have to wait (-1:
+--   forever), the time; for each scope what is left of requests, ms until all of them are free, and the same of tokens,
+--   -1 being no limit.
+--
+-- The counters of a window are a hash: the second that has begun (s), what is taken in it (cr, ct) and altogether (r, t),
+-- the newest second with anything in it (n), when counting began (e), and for each earlier second of the last sixty
+-- 'requests tokens'. The first seven are all that most calls need. Those of a bucket: levels in 60,000ths (r, t), as of
+-- when (a), and e. Leases are a sorted set of request ids by when they run out.
+
+local MINUTE = 60000
+local SLOTS = 61 -- sixty whole seconds and the one that has begun
+local COUNTERS_MS = 125000 -- by then a window is empty and a bucket full
+local LEASE_MS = 60000
+
+local call, floor, ceil, min, max = redis.call, math.floor, math.ceil, math.min, math.max
+
+local now = tonumber(ARGV[1])
+if not now then
+  local time = call('TIME')
+  now = time[1] * 1000 + floor(time[2] / 1000)
+end
+
+local function pair(requests, tokens)
+  return string.format('%.0f %.0f', requests, tokens)
+end
+
+local Window = {}
+Window.__index = Window
+
+function Window.load(key)
+  local slot = floor(now / 1000)
+  local v = call('HMGET', key, 's', 'r', 't', 'cr', 'ct', 'n', 'e')
+  if not v[1] then
+    return setmetatable({ key = key, slot = slot, r = 0, t = 0, cr = 0, ct = 0, newest = slot, began = now, isNew = true }, Window)
+  end
+  local window = setmetatable({
+    key = key, slot = tonumber(v[1]), r = tonumber(v[2]), t = tonumber(v[3]), cr = tonumber(v[4]), ct = tonumber(v[5]),
+    newest = tonumber(v[6]), began = tonumber(v[7]),
+  }, Window)
+  if window.slot < slot then window:advance(slot) end -- a clock that was put back waits for itself
+  return window
+end
+
+-- Once a second at most: the second that was current is put with the others, and those that are over are left out.
+function Window:advance(slot)
+  local flat = call('HGETALL', self.key)
+  local r, t, gone = 0, 0, {}
+  for i = 1, #flat, 2 do
+    local second = tonumber(flat[i])
+    if second and second <= slot - SLOTS then
+      gone[#gone + 1] = flat[i]
+    elseif second then
+      local requests, tokens = string.match(flat[i + 1], '(%d+) (%d+)')
+      r, t = r + requests, t + tokens
+    end
+  end
+  if #gone > 0 then call('HDEL', self.key, unpack(gone)) end
+  if self.slot > slot - SLOTS and (self.cr > 0 or self.ct > 0) then
+    call('HSET', self.key, self.slot, pair(self.cr, self.ct))
+    r, t = r + self.cr, t + self.ct
+  end
+  call('HSET', self.key, 's', slot, 'r', r, 't', t, 'cr', 0, 'ct', 0)
+  call('PEXPIRE', self.key, COUNTERS_MS)
+  self.slot, self.r, self.t, self.cr, self.ct = slot, r, t, 0, 0
+end
+
+function Window:wait(kind, amount, limit)
+  local excess = self[kind] + amount - limit
+  if excess <= 0 then return 0 end
+  if amount > limit then return -1 end
+  local amounts = {}
+  local flat = call('HGETALL', self.key)
+  for i = 1, #flat, 2 do
+    local second = tonumber(flat[i])
+    if second then
+      local requests, tokens = string.match(flat[i + 1], '(%d+) (%d+)')
+      amounts[second] = tonumber(kind == 'r' and requests or tokens)
+    end
+  end
+  amounts[self.slot] = kind == 'r' and self.cr or self.ct
+  local freed, slot = 0, self.slot - SLOTS
+  while freed < excess and slot < self.slot do
+    slot = slot + 1
+    freed = freed + (amounts[slot] or 0)
+  end
+  return (slot + SLOTS) * 1000 - now
+end
+
+-- Adds to what is taken now, whether it fits or not.
+function Window:add(_, requests, tokens)
+  self.r, self.t, self.cr, self.ct = self.r + requests, self.t + tokens, self.cr + requests, self.ct + tokens
+  self.newest, self.isChanged = self.slot, true
+end
+
+function Window:giveBack(_, taken, requests, tokens)
+  local slot = floor(taken / 1000)
+  if slot <= self.slot - SLOTS then return end
+  if slot >= self.slot then
+    requests, tokens = min(requests, self.cr), min(tokens, self.ct)
+    self.cr, self.ct = self.cr - requests, self.ct - tokens
+  else
+    local before = call('HGET', self.key, slot)
+    if not before then return end
+    local r, t = string.match(before, '(%d+) (%d+)')
+    requests, tokens = min(requests, tonumber(r)), min(tokens, tonumber(t))
+    call('HSET', self.key, slot, pair(r - requests, t - tokens))
+  end
+  self.r, self.t, self.isChanged = self.r - requests, self.t - tokens, true
+end
+
+function Window:left(kind, limit)
+  local reset = self[kind] > 0 and max(0, (self.newest + SLOTS) * 1000 - now) or 0
+  return max(0, limit - self[kind]), reset
+end
+
+function Window:save()
+  if not self.isNew then
+    call('HSET', self.key, 'r', self.r, 't', self.t, 'cr', self.cr, 'ct', self.ct, 'n', self.newest)
+    return
+  end
+  call('HSET', self.key, 's', self.slot, 'r', self.r, 't', self.t, 'cr', self.cr, 'ct', self.ct, 'n', self.newest,
+    'e', self.began)
+  call('PEXPIRE', self.key, COUNTERS_MS)
+end
+
+local Bucket = {}
+Bucket.__index = Bucket
+
+function Bucket.load(key, scope)
+  local v = call('HMGET', key, 'r', 't', 'a', 'e')
+  local at = tonumber(v[3]) or now
+  local since = max(0, now - at)
+  local r, t = scope.requests * MINUTE, scope.tokens * MINUTE
+  return setmetatable({
+    key = key, at = max(at, now), began = tonumber(v[4]) or now,
+    r = min(r, (tonumber(v[1]) or r) + since * scope.requests),
+    t = min(t, (tonumber(v[2]) or t) + since * scope.tokens),
+  }, Bucket)
+end
+
+function Bucket:wait(kind, amount, limit)
+  local missing = amount * MINUTE - self[kind]
+  if missing <= 0 then return 0 end
+  return amount > limit and -1 or ceil(missing / limit)
+end
+
+-- Debt ends with another minute's amount.
+function Bucket:add(scope, requests, tokens)
+  self.r = max(-scope.requests * MINUTE, self.r - requests * MINUTE)
+  self.t = max(-scope.tokens * MINUTE, self.t - tokens * MINUTE)
+  self.isChanged, self.limits = true, scope
+end
+
+function Bucket:giveBack(scope, taken, requests, tokens)
+  if now - taken >= MINUTE then return end
+  self.r = min(scope.requests * MINUTE, self.r + requests * MINUTE)
+  self.t = min(scope.tokens * MINUTE, self.t + tokens * MINUTE)
+  self.isChanged, self.limits = true, scope
+end
+
+function Bucket:left(kind, limit)
+  return max(0, floor(self[kind] / MINUTE)), ceil((limit * MINUTE - self[kind]) / limit)
+end
+
+-- A level that is not limited is not kept: once it is, it begins full.
+function Bucket:save()
+  call('HSET', self.key, 'a', self.at, 'e', self.began)
+  if self.limits.requests > 0 then call('HSET', self.key, 'r', self.r) end
+  if self.limits.tokens > 0 then call('HSET', self.key, 't', self.t) end
+  call('PEXPIRE', self.key, COUNTERS_MS)
+end
+
+local loaded = {}
+local function countersOf(scope)
+  local counters = loaded[scope.key]
+  if not counters then
+    counters = scope.isBucket and Bucket.load(scope.key, scope) or Window.load(scope.key)
+    loaded[scope.key] = counters
+  end
+  return counters
+end
+
+-- Leases of replicas that are gone are looked for only when they are in the way.
+local function isFull(scope)
+  if call('ZCARD', scope.leases) < scope.running then return false end
+  call('ZREMRANGEBYSCORE', scope.leases, '-inf', now)
+  return call('ZCARD', scope.leases) >= scope.running
+end
+
+local id, tokens = ARGV[2], tonumber(ARGV[3])
+local groups, nextKey, at = {}, 1, 5
+for g = 1, tonumber(ARGV[4]) do
+  local group = {}
+  local count = tonumber(ARGV[at])
+  at = at + 1
+  for s = 1, count do
+    local scope = {
+      isBucket = ARGV[at] == '1',
+      requests = tonumber(ARGV[at + 1]), tokens = tonumber(ARGV[at + 2]), running = tonumber(ARGV[at + 3]),
+    }
+    at = at + 4
+    if scope.requests > 0 or scope.tokens > 0 then
+      scope.key, nextKey = KEYS[nextKey], nextKey + 1
+    end
+    if scope.running > 0 then
+      scope.leases, nextKey = KEYS[nextKey], nextKey + 1
+    end
+    group[s] = scope
+  end
+  groups[g] = group
+end
+
+while at <= #ARGV do
+  local over, taken, group = ARGV[at], tonumber(ARGV[at + 1]), groups[tonumber(ARGV[at + 2])]
+  local requests, excess = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  at = at + 5
+  for _, scope in ipairs(group) do
+    if scope.leases then call('ZREM', scope.leases, over) end
+    -- All of a minute is as much as can be kept from others.
+    local change = scope.tokens > 0 and min(excess, scope.tokens) or 0
+    if scope.key and (requests > 0 or change ~= 0) then
+      local counters = countersOf(scope)
+      if change > 0 then counters:add(scope, 0, change) end
+      local isKnown = taken >= counters.began -- else these counters were lost or reset since
+      if isKnown and (requests > 0 or change < 0) then counters:giveBack(scope, taken, requests, max(0, -change)) end
+    end
+  end
+end
+
+local code, which, longest = 0, 0, 0
+local function consider(wait, kind, s)
+  if longest == -1 or (wait ~= -1 and wait <= longest) then return end
+  code, which, longest = kind, s, wait
+end
+
+local asking = id ~= '' and groups[1] or {}
+for s, scope in ipairs(tokens and asking or {}) do
+  if scope.requests > 0 then consider(countersOf(scope):wait('r', 1, scope.requests), 1, s) end
+  if scope.tokens > 0 then consider(countersOf(scope):wait('t', tokens, scope.tokens), 2, s) end
+  if scope.leases and isFull(scope) then consider(1000, 3, s) end
+end
+
+local reply = { code, which, longest, now }
+for _, scope in ipairs(asking) do
+  local counters = scope.key and countersOf(scope)
+  if tokens and code == 0 then
+    if counters then counters:add(scope, 1, scope.tokens > 0 and tokens or 0) end
+    if scope.leases then
+      call('ZADD', scope.leases, now + LEASE_MS, id)
+      call('PEXPIRE', scope.leases, LEASE_MS)
+    end
+  end
+  local rLeft, rReset, tLeft, tReset = -1, -1, -1, -1
+  if scope.requests > 0 then rLeft, rReset = counters:left('r', scope.requests) end
+  if scope.tokens > 0 then tLeft, tReset = counters:left('t', scope.tokens) end
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3], reply[#reply + 4] = rLeft, rReset, tLeft, tReset
+  if not tokens then reply[#reply + 1] = scope.leases and call('ZCOUNT', scope.leases, now, '+inf') or -1 end
+end
+for _, counters in pairs(loaded) do
+  if counters.isChanged then counters:save() end
+end
+return reply
