@@ -15,6 +15,7 @@ import { registerProcessMetrics } from './ops/process-metrics.ts'
 import { portRefusal } from './port-refusal.ts'
 import { createReadiness } from './readiness.ts'
 import { release } from './release.ts'
+import { openSharedState } from './shared-state.ts'
 import { openUpkeep } from './upkeep.ts'
 
 /** What the process runs: everything opened, in order, and how it ends. */
@@ -93,7 +94,18 @@ export async function openApp(
   )
   const { folder, pools, clock, usesEmbeddedDatabase } = foundation
   const keyPepper = folder.secrets.values['key-pepper']
-  const upkeep = own(await openUpkeep({ config, log, clock, pools, keyPepper, showKey: operator.showKey }))
+  const shared = own(await openSharedState({ settings, replica, registry, log }))
+  const upkeep = own(
+    await openUpkeep({
+      config,
+      log,
+      clock,
+      pools,
+      keyPepper,
+      showKey: operator.showKey,
+      changed: () => shared.events.publish({ type: 'configuration-changed' }),
+    }),
+  )
   const replicas = own(
     await openReplicaRegistry({
       id: replica,
@@ -115,6 +127,8 @@ export async function openApp(
       pools,
       registry,
       replicas,
+      redis: shared.redis,
+      events: shared.events,
       journalFolder: journals,
       journalOwner,
       formerJournalOwners: await formerJournalOwners(journals, [journalOwner]),

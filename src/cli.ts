@@ -6,12 +6,14 @@ import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
 import { reasonOf } from './cli/reason-of.ts'
 import { seedDevelopmentDatabase } from './cli/seed.ts'
+import { tellGateways } from './cli/tell-gateways.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
 import { createDatabaseClock } from './core/clock.ts'
 import { synchronizeClock } from './core/db/database-clock-sync.ts'
 import { migrateDown, migrateUp } from './core/db/migrate.ts'
+import type { GatewayEvent } from './core/events/event-bus.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
@@ -88,7 +90,7 @@ program
   .option('--allow-shrink', 'accept a list with less than half of the known models')
   .option('--json', 'print JSON')
   .action((options) =>
-    withDatabase((database, config) => {
+    withDatabase(async (database, config) => {
       const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
       const deps = {
         pool: database.pools.admin,
@@ -97,10 +99,12 @@ program
         fetchText: (url: string, limits: { maxBytes: number; signal: AbortSignal }) => fetchText(client, url, limits),
       }
       const from = options.from ?? config.catalog.url
-      return syncCatalogCommand(
+      const status = await syncCatalogCommand(
         { sync: (wanted) => syncFromLocation(deps, { ...wanted, signal: AbortSignal.timeout(syncTimeoutMs) }), print },
         { ...options, from },
       )
+      if (status === 0) await announce(config, [{ type: 'configuration-changed' }])
+      return status
     }),
   )
 
@@ -166,16 +170,24 @@ function wholeNumber(text: string): number {
 }
 
 function withKeys(run: (deps: KeyCommandsDeps) => Promise<void>): Promise<void> {
-  return withDatabase(async ({ pools, keyPepper }) => {
+  return withDatabase(async ({ pools, keyPepper }, config) => {
     const clock = createDatabaseClock()
     await synchronizeClock(pools.admin, clock)
     const digester = createKeyDigester([keyPepper])
     const store = createKeyStore(pools.admin)
-    // Running gateways learn of the change from the database, within seconds.
-    const service = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed() {} })
+    const events: GatewayEvent[] = []
+    const changed = (keyId: string): void => void events.push({ type: 'key-changed', keyId })
+    const service = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed })
     await run({ keys: service, clock, actor: { kind: 'operator', id: undefined }, print })
+    await announce(config, events)
     return 0
   })
+}
+
+/** What is done is done: that nobody could be told is a remark. */
+async function announce({ settings }: Config, events: readonly GatewayEvent[]): Promise<void> {
+  if (await tellGateways(settings, events)) return
+  tell('Redis cannot be reached: running gateways find the change in the database, within seconds.')
 }
 
 /** Commands speak to a person: only what went wrong is logged, and not to where their output goes. */

@@ -1,9 +1,11 @@
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
+import { openAccounting } from './accounting.ts'
 import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
+import type { EventBus } from './core/events/event-bus.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createAdmission } from './core/inference/admit.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
@@ -20,6 +22,7 @@ import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
 import { loadPriceBook } from './core/pricing/price-book.ts'
 import { createProvider, headerCredential } from './core/providers/registry.ts'
+import type { GuardedRedis } from './core/redis/guarded-redis.ts'
 import type { ReplicaRegistry } from './core/replicas/replica-registry.ts'
 import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
 import { type Credentials, loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
@@ -28,8 +31,6 @@ import { readActiveVersion, readStoredRouting, type StoredProvider } from './cor
 import { createSnapshots } from './core/routing/snapshots.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
-import { createUsageStore } from './core/usage/usage.store.ts'
-import { openUsageSpool } from './core/usage/usage-spool.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { createRestServer } from './proxy/rest/server.ts'
@@ -65,6 +66,9 @@ export interface GatewayDeps {
   demoKeyFile: string | undefined
   /** Names this process in the records it owns. */
   replica: string
+  /** Undefined when this replica is alone. */
+  redis: GuardedRedis | undefined
+  events: EventBus
   /** Brings the database to what is declared. It holds what the configuration at the start declares already. */
   declare: Upkeep['declare']
 }
@@ -82,7 +86,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     opening.defer(async () => void (await resource.close()))
     return resource
   }
-  const { config, log, clock, pools, registry } = deps
+  const { config, log, clock, pools, registry, events } = deps
   const ids = createUuidV7Source()
   const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
 
@@ -93,7 +97,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const lookUp = createKeyLookUp(pools.request)
   const keyCache = createKeyCache({ load: createKeyLoad(lookUp, digester), clock, log })
   const keyStore = createKeyStore(pools.admin)
-  const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed: (id) => keyCache.invalidate(id) })
+  const changed = (keyId: string): void => events.publish({ type: 'key-changed', keyId })
+  const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed })
 
   let declared = config.declared
 
@@ -116,22 +121,36 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   )
   const loaded = await snapshots.reload()
   if (loaded.status === 'rejected') throw rejected(loaded.problems)
+
+  const lookAgain = (): void => {
+    keyCache.distrustAll()
+    snapshots.pollNow()
+  }
+  opening.defer(events.onGap(lookAgain))
+  opening.defer(
+    events.subscribe((event) => {
+      if (event.type === 'key-changed') keyCache.invalidate(event.keyId)
+      else if (event.type === 'key-policy-changed') keyCache.distrustAll()
+      else if (event.type === 'configuration-changed') lookAgain()
+    }),
+  )
   const demoKey = deps.demoKeyFile
     ? await ensureDemoKey({ keys, store: keyStore, digester, secretFile: deps.demoKeyFile })
     : undefined
 
-  const spool = own(
-    await openUsageSpool({
-      path: deps.journalFolder,
-      owner: deps.journalOwner,
-      formerOwners: deps.formerJournalOwners,
-      store: createUsageStore(pools.settlement),
+  const { journalFolder, journalOwner, formerJournalOwners, replicas } = deps
+  const accounting = own(
+    await openAccounting({
+      config,
+      pools,
       clock,
+      ids,
+      events,
+      replicas,
+      journalFolder,
+      journalOwner,
+      formerJournalOwners,
       log,
-      journalSettings: {
-        spoolBytesMax: config.usage.journal.maxBytes,
-        spoolRecordsMax: config.usage.journal.maxRecords,
-      },
     }),
   )
   own(openKeyWatch({ lookUp, cache: keyCache, log, pollMs: keyWatchPollMs }))
@@ -151,7 +170,10 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     snapshot: snapshots.current,
     route: (snapshot, { caller, request, operation }) => route(snapshot, caller, request.model, operation),
     admit: createAdmission({
-      journal: spool,
+      journal: accounting.spool,
+      checkpoints: accounting.checkpoints,
+      budgets: accounting.leases,
+      takeLimits: () => undefined,
       clock,
       replica: deps.replica,
       unpriced: { policy: config.unpricedModels, estimate: config.unpricedEstimate },
@@ -168,7 +190,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
   )
   registerGatewayMetrics(registry, {
-    spool,
+    spool: accounting.spool,
     keyCache,
     snapshots,
     replicas: deps.replicas,

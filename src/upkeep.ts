@@ -33,13 +33,16 @@ export interface UpkeepDeps {
   keyPepper: Buffer
   /** Shows an operator the secret of a key that was declared without one: at once, for it cannot be read again. */
   showKey(key: { name: string; secret: string }): void
+  /** Told after what replicas serve from has changed. */
+  changed(): void
 }
 
 /** @throws StartRefusal when the declared configuration cannot be put in force */
-export async function openUpkeep({ config, log, clock, pools, keyPepper, showKey }: UpkeepDeps): Promise<Upkeep> {
+export async function openUpkeep(deps: UpkeepDeps): Promise<Upkeep> {
+  const { config, log, clock, pools, keyPepper, showKey, changed } = deps
   const ids = createUuidV7Source()
   const catalog = { pool: pools.admin, newId: ids, clock }
-  await importBundledCatalog(catalog)
+  const imported = await importBundledCatalog(catalog)
 
   const digester = createKeyDigester([keyPepper])
   const digestSecret = (secret: string): SecretDigest => {
@@ -54,10 +57,12 @@ export async function openUpkeep({ config, log, clock, pools, keyPepper, showKey
       generateSecret,
     })
     if (result.ok) for (const { name, secret } of result.generatedKeys) showKey({ name, secret: secret.reveal() })
+    if (result.ok && result.isChanged) changed()
     return result
   }
   const applied = await apply(config.declared)
   if (!applied.ok) throw rejected(applied.problems)
+  if (imported.status === 'succeeded' && imported.isChanged) changed()
 
   const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
   const sync = createDailyCatalogSync({
@@ -66,6 +71,7 @@ export async function openUpkeep({ config, log, clock, pools, keyPepper, showKey
     enabled: config.catalog.sync === 'daily',
     location: config.catalog.url,
     fetchText: (url, options) => fetchText(client, url, options),
+    changed,
   })
   return {
     warnings: applied.warnings.map(({ path, message }) => `${path} ${message}`),

@@ -6,6 +6,7 @@ import { checkSecretCanaries } from '../core/data-folder/secret-canaries.store.t
 import { readSchemaState } from '../core/db/migrate.ts'
 import { openPools, type Pools } from '../core/db/pools.ts'
 import type { Log } from '../core/log.ts'
+import { readRedisUrl } from '../core/redis/redis-url.ts'
 import { type CommandData, openCommandData } from './open-database.ts'
 import { reasonOf } from './reason-of.ts'
 
@@ -32,7 +33,8 @@ export async function runDoctor({ loaded, log, print }: DoctorDeps): Promise<0 |
   if (loaded.ok) {
     findings.push({ level: 'ok', text: 'The configuration is valid.' })
     for (const { path, message } of loaded.warnings) findings.push({ level: 'warning', text: `${path} ${message}.` })
-    findings.push(...(await lookAtData(loaded.config, log)), ...providerFindings(loaded.config))
+    findings.push(...(await lookAtData(loaded.config, log)), ...(await redisFindings(loaded.config)))
+    findings.push(...providerFindings(loaded.config))
   } else {
     for (const { path, message } of loaded.problems) {
       findings.push({ level: 'problem', text: `${path}: ${message}.`, advice: 'See docs/configuration.md.' })
@@ -162,6 +164,27 @@ async function contentFindings(pools: Pools): Promise<Finding[]> {
           advice: 'A start imports them; or run "llmgw catalog sync".',
         },
   ]
+}
+
+/** A gateway starts without its Redis, so none of this is a problem that keeps it from starting. */
+async function redisFindings({ settings }: Config): Promise<Finding[]> {
+  if (settings.redisUrl === undefined) return []
+  const { inspectRedis } = await import('../core/redis/inspect-redis.redis.ts')
+  const seen = await inspectRedis(readRedisUrl(settings.redisUrl.reveal()))
+  if (!seen.reachable) {
+    const advice = 'Check REDIS_URL. A gateway starts, and each replica counts for itself until Redis is there.'
+    return [{ level: 'warning', text: `Redis does not answer: ${seen.reason}.`, advice }]
+  }
+  const { version, evictionPolicy } = seen
+  const findings: Finding[] = [{ level: 'ok', text: `Redis answers (${version ?? 'it does not say which version'}).` }]
+  if (evictionPolicy === 'noeviction') findings.push({ level: 'ok', text: 'Redis keeps what it is given.' })
+  else {
+    const text = evictionPolicy
+      ? `Redis evicts keys (maxmemory-policy ${evictionPolicy}), so limits may be exceeded.`
+      : 'Redis does not say whether it evicts keys.'
+    findings.push({ level: 'warning', text, advice: 'Set maxmemory-policy noeviction there.' })
+  }
+  return findings
 }
 
 function providerFindings({ declared, settings }: Config): Finding[] {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { parseRedisUrl } from '../core/redis/redis-url.ts'
 import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
 import { nearestName } from './nearest-name.ts'
@@ -21,6 +22,10 @@ export interface EnvironmentSettings {
   /** Whether counters and events are shared with other replicas: there is a Redis. */
   readonly sharesState: boolean
   readonly databaseUrl: Secret | undefined
+  /** As `readRedisUrl` takes it. */
+  readonly redisUrl: Secret | undefined
+  /** What keys and channels in Redis begin with. */
+  readonly redisPrefix: string
   readonly masterKey: Secret | undefined
   readonly keyPepper: Secret | undefined
   /** Hosts, addresses and CIDR ranges, as `createAddressGuard` takes them. */
@@ -65,6 +70,16 @@ export const environmentSchema = z.object({
   DATABASE_URL: secretField(databaseUrlCheck)
     .optional()
     .describe('PostgreSQL, as `postgres://user:password@host:5432/name`. Without it the built-in one is started.'),
+  REDIS_URL: secretField(redisUrlCheck)
+    .optional()
+    .describe(
+      'Redis: `redis://user:password@host:6379/0`, `redis+sentinel://user:password@host:26379,host:26379/master/0` or `redis+cluster://user:password@host:7000,host:7000`; `rediss` for TLS. Without it the gateway counts for itself.',
+    ),
+  LLMGW_REDIS_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 letters, digits, dots, dashes and underscores')
+    .default('llmgw')
+    .describe('What all keys and channels in Redis begin with; replicas that belong together have the same.'),
   LLMGW_MASTER_KEY: secretField(rootSecretCheck)
     .optional()
     .describe(
@@ -115,11 +130,15 @@ export const reservedVariables: readonly string[] = [
   'LLMGW_BOOTSTRAP_ADMIN_EMAIL',
   'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
   'LLMGW_BOOTSTRAP_ADMIN_PASSWORD_FILE',
-  'REDIS_URL',
-  'REDIS_URL_FILE',
 ]
 
-export const secretVariables = ['DATABASE_URL', 'LLMGW_MASTER_KEY', 'LLMGW_KEY_PEPPER', 'OPENAI_API_KEY'] as const
+export const secretVariables = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'LLMGW_MASTER_KEY',
+  'LLMGW_KEY_PEPPER',
+  'OPENAI_API_KEY',
+] as const
 
 const variableNames = Object.keys(environmentSchema.shape)
 const knownNames = [...variableNames, ...secretVariables.map((name) => `${name}_FILE`), ...reservedVariables]
@@ -189,8 +208,14 @@ export function environmentWarnings(environment: Environment): ConfigProblem[] {
   const reserved = reservedVariables
     .filter((name) => environment[name])
     .map((name) => ({ path: name, message: 'is reserved for a later release and has no effect yet' }))
-  if (!environment.OPENAI_BASE_URL || declaresOpenAi(environment)) return reserved
-  return [...reserved, { path: 'OPENAI_BASE_URL', message: 'has no effect without OPENAI_API_KEY' }]
+  const idle: ConfigProblem[] = []
+  if (environment.LLMGW_REDIS_PREFIX && !environment.REDIS_URL && !environment.REDIS_URL_FILE) {
+    idle.push({ path: 'LLMGW_REDIS_PREFIX', message: 'has no effect without REDIS_URL' })
+  }
+  if (environment.OPENAI_BASE_URL && !declaresOpenAi(environment)) {
+    idle.push({ path: 'OPENAI_BASE_URL', message: 'has no effect without OPENAI_API_KEY' })
+  }
+  return [...reserved, ...idle]
 }
 
 /** @returns the content without the newline that editors leave at the end, or what is wrong, naming no content */
@@ -217,6 +242,8 @@ function toSettings(variables: z.output<typeof environmentSchema>, sharesState: 
     workers: variables.LLMGW_WORKERS,
     sharesState,
     databaseUrl: variables.DATABASE_URL,
+    redisUrl: variables.REDIS_URL,
+    redisPrefix: variables.LLMGW_REDIS_PREFIX,
     masterKey: variables.LLMGW_MASTER_KEY,
     keyPepper: variables.LLMGW_KEY_PEPPER,
     privateUpstreams: variables.LLMGW_PRIVATE_UPSTREAMS,
@@ -270,6 +297,11 @@ function databaseUrlCheck(text: string): ReturnType<SecretCheck> {
   return /^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '')
     ? undefined
     : 'expected postgres://user:password@host:port/name, special characters in the password percent-encoded'
+}
+
+function redisUrlCheck(text: string): ReturnType<SecretCheck> {
+  const parsed = parseRedisUrl(text)
+  return 'problem' in parsed ? parsed.problem : undefined
 }
 
 function isHostOrRange(entry: string): boolean {

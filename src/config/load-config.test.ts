@@ -343,10 +343,14 @@ test('what is stored but not enforced, or set without effect, is a warning', () 
     - { name: a, rateLimits: { requestsPerMinute: 1 } }
     - { name: b, budgets: [{ amountUsd: 1, period: day }] }
     - { name: c }`
-  const result = loadYaml(text, { REDIS_URL: 'redis://r', LLMGW_GRPC_PORT: '1', OPENAI_BASE_URL: 'https://a.example' })
+  const result = loadYaml(text, {
+    LLMGW_GRPC_PORT: '1',
+    LLMGW_REDIS_PREFIX: 'p',
+    OPENAI_BASE_URL: 'https://a.example',
+  })
   expect(result.ok && result.warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual([
     'LLMGW_GRPC_PORT: is reserved for a later release and has no effect yet',
-    'REDIS_URL: is reserved for a later release and has no effect yet',
+    'LLMGW_REDIS_PREFIX: has no effect without REDIS_URL',
     'OPENAI_BASE_URL: has no effect without OPENAI_API_KEY',
     'keys[0].rateLimits: is stored but not enforced before the next release',
     'keys[1].budgets: is stored but not enforced before the next release',

@@ -13,6 +13,8 @@ export interface DailyCatalogSyncDeps extends SyncFromLocationDeps {
   enabled: boolean
   /** LiteLLM's own copy when undefined. */
   location?: string | undefined
+  /** Told after prices or models have changed. */
+  changed?: () => void
   /** From 0 to below 1. */
   random?: () => number
   /** Rejects when the signal aborts. */
@@ -55,12 +57,14 @@ export function createDailyCatalogSync(deps: DailyCatalogSyncDeps): DailyCatalog
 }
 
 async function syncWhenDue(deps: DailyCatalogSyncDeps, closing: AbortSignal): Promise<void> {
-  const { pool, location, log } = deps
+  const { pool, location, log, changed } = deps
   try {
     const last = await lastSync(pool, 'litellm')
     if (last && last.ageMs < (last.status === 'succeeded' ? dayMs : retryMs / 2)) return
     const signal = AbortSignal.any([closing, AbortSignal.timeout(syncTimeoutMs)])
-    logResult(log, await syncFromLocation(deps, { location, signal }))
+    const result = await syncFromLocation(deps, { location, signal })
+    logResult(log, result)
+    if (result.status === 'succeeded' && result.isChanged) changed?.()
   } catch (error) {
     if (closing.aborted) return
     log.warn({ err: error }, 'The catalog was not synced; prices stay as they are.')

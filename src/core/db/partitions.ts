@@ -67,7 +67,7 @@ export async function maintainPartitions(options: PartitionOptions): Promise<Par
         report.created.push(name)
       } else {
         await retrying(async () => {
-          if (task.kind === 'drop') await client.query(`drop table ${name}`)
+          if (task.kind === 'drop') await dropPartition(client, task)
           else await dropDefaultRows(client, task)
         })
         report.dropped.push(task.kind === 'drop' ? name : `${task.table}_default before ${isoDay(task.day)}`)
@@ -198,11 +198,32 @@ async function createPartition(client: pg.Client, { table, day }: Task): Promise
   })
 }
 
+async function dropPartition(client: pg.Client, { table, day }: Task): Promise<void> {
+  const name = partitionName(table, day)
+  await inTransaction(client, async () => {
+    await client.query(`lock table ${name}`) // in the mode that dropping needs: nothing comes in after the sum
+    if (table === 'ledger_entries') await archiveSums(client, name)
+    await client.query(`drop table ${name}`)
+  })
+}
+
 async function dropDefaultRows(client: pg.Client, { table, day }: Task): Promise<void> {
+  const isOld = `reserved_at < timestamptz '${isoDay(day)} 00:00:00+00'`
   await inTransaction(client, () =>
-    withoutTriggers(client, `${table}_default`, () =>
-      client.query(`delete from ${table}_default where reserved_at < timestamptz '${isoDay(day)} 00:00:00+00'`),
-    ),
+    withoutTriggers(client, `${table}_default`, async () => {
+      if (table === 'ledger_entries')
+        await archiveSums(client, `(select * from ${table}_default where ${isOld}) dropped`)
+      await client.query(`delete from ${table}_default where ${isOld}`)
+    }),
+  )
+}
+
+/** A budget of all time outlives its entries: what they had added up to stays with the period, for the audit. */
+async function archiveSums(client: pg.Client, entries: string): Promise<void> {
+  await client.query(
+    `update budget_periods p set archived_nano = p.archived_nano + sums.nano
+     from (select budget_period_id, sum(amount_nano) as nano from ${entries} group by budget_period_id) sums
+     where p.id = sums.budget_period_id`,
   )
 }
 

@@ -73,6 +73,13 @@ export function parseRedisUrl(text: string): RedisTarget | { problem: string } {
   return database === undefined ? { problem: databaseProblem } : { ...common, kind: 'single', host: first, database }
 }
 
+/** For a URL that was looked at before. @throws RangeError for what `parseRedisUrl` finds wrong */
+export function readRedisUrl(text: string): RedisTarget {
+  const parsed = parseRedisUrl(text)
+  if ('problem' in parsed) throw new RangeError(`The URL of Redis is wrong: ${parsed.problem}.`)
+  return parsed
+}
+
 const formProblem =
   'expected redis://user:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:7000,host:7000 ' +
   '(rediss for TLS), special characters in the password percent-encoded'

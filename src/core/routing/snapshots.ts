@@ -15,6 +15,8 @@ export interface Snapshots {
    * Never rejects: when nothing could be loaded, the snapshot in force stays in force.
    */
   reload(): Promise<ReloadOutcome>
+  /** Looks soon, rather than at the next poll, whether something newer is stored, and loads it if so. */
+  pollNow(): void
   statistics(): SnapshotStatistics
   /** Stops watching and closes every provider, retired ones included. */
   close(): Promise<void>
@@ -143,13 +145,24 @@ export function createSnapshots({
 
   let pending: Promise<unknown> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
-  const schedule = (work: () => Promise<unknown>, delayMs: number): void => {
+  /** What the timer is for; undefined while that runs. */
+  let next: typeof poll | typeof reload | undefined
+  /** Asked for while a poll, or the load it led to, was under way: that may have read too early. */
+  let pollAgain = false
+  const schedule = (work: typeof poll | typeof reload, delayMs: number): void => {
     if (closed) return
-    timer = setTimeout(() => {
-      pending = work().then(() => {
-        if (work !== poll) schedule(poll, pollMs)
-      })
-    }, delayMs)
+    const isAsked = pollAgain && work === poll
+    if (isAsked) pollAgain = false
+    next = work
+    timer = setTimeout(
+      () => {
+        next = undefined
+        pending = work().then(() => {
+          if (work !== poll) schedule(poll, pollMs)
+        })
+      },
+      isAsked ? 0 : delayMs,
+    )
     timer.unref()
   }
   schedule(poll, pollMs)
@@ -167,6 +180,13 @@ export function createSnapshots({
     },
     isLoaded: () => current !== undefined,
     reload,
+    pollNow() {
+      if (next === reload) return // which has yet to read
+      pollAgain = true
+      if (next === undefined) return
+      clearTimeout(timer)
+      schedule(poll, 0)
+    },
     statistics: () => ({ version: current?.version, ...counts }),
     async close() {
       closed = true

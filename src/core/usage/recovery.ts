@@ -108,10 +108,15 @@ async function scanSegment(segment: Segment, open: Map<string, Buffer>): Promise
   }
 }
 
-/** What a call is charged that began and was never heard of again: its input, at the price of its first candidate. */
-export function orphanEnd(intent: UsageIntent, endedAt: string): UsageEnd {
+/**
+ * What a call is charged that began and was never heard of again: its input at the price of its first candidate, and
+ * what is known to have been answered.
+ *
+ * @param outputTokens - as last checkpointed; `orphan_cost_nano` has them in it
+ */
+export function orphanEnd(intent: UsageIntent, endedAt: string, outputTokens = 0): UsageEnd {
   const { input_tokens_estimate, orphan_cost_nano, ...shared } = intent
-  const units = { input: input_tokens_estimate }
+  const units = { input: input_tokens_estimate, ...(outputTokens > 0 && { output: outputTokens }) }
   return {
     ...shared,
     ended_at: endedAt,
@@ -123,7 +128,7 @@ export function orphanEnd(intent: UsageIntent, endedAt: string): UsageEnd {
     input_tokens: input_tokens_estimate,
     cache_read_tokens: 0,
     cache_write_tokens: 0,
-    output_tokens: 0,
+    output_tokens: outputTokens,
     reasoning_tokens: 0,
     units,
     implausible_usage: null,
