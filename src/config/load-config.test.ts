@@ -83,6 +83,16 @@ test.each<[string, Environment, string[]]>([
   ['a mistyped name', { LLMGW_DATADIR: 'x' }, ['LLMGW_DATADIR: is not a known variable; did you mean LLMGW_DATA_DIR?']],
   ['a name from nowhere', { LLMGW_ZZZZZZ: 'x' }, ['LLMGW_ZZZZZZ: is not a known variable']],
   [
+    'a Redis that is none',
+    { REDIS_URL: 'redis://u:secret@a,b' },
+    ['REDIS_URL: expected one host; several need redis+sentinel:// or redis+cluster://'],
+  ],
+  [
+    'a prefix that would split keys',
+    { REDIS_URL: 'redis://r', LLMGW_REDIS_PREFIX: 'a{b}' },
+    ['LLMGW_REDIS_PREFIX: expected 1 to 64 letters, digits, dots, dashes and underscores'],
+  ],
+  [
     'ranges that are none',
     { LLMGW_PRIVATE_UPSTREAMS: '10.0.0.0/8,10.0.0.0/' },
     ['LLMGW_PRIVATE_UPSTREAMS: expected hosts, addresses and CIDR ranges, with commas between them'],

@@ -28,6 +28,7 @@ function configOf(result: LoadConfigResult) {
 test('secrets in their places are readable by call alone', () => {
   const secrets = {
     DATABASE_URL: 'postgres://u:secret-one@db/x',
+    REDIS_URL: 'redis+cluster://u:secret-six@r:7000,r:7001',
     LLMGW_MASTER_KEY: 'a'.repeat(64),
     LLMGW_KEY_PEPPER: 'b'.repeat(64),
     OPENAI_API_KEY: 'sk-secret-two',
@@ -44,7 +45,16 @@ keys: [{ name: k, secret: secret-five-of-twenty-chars }]`
     `${config.settings.masterKey} ${config.settings.keyPepper}`,
   ].join('\n')
   expect(printed).toContain('[secret]')
-  for (const secret of ['secret-one', 'secret-two', 'secret-three', 'secret-four', 'secret-five', 'aaaa', 'bbbb']) {
+  for (const secret of [
+    'secret-one',
+    'secret-two',
+    'secret-three',
+    'secret-four',
+    'secret-five',
+    'secret-six',
+    'aaaa',
+    'bbbb',
+  ]) {
     expect(printed).not.toContain(secret)
   }
 })
@@ -138,6 +148,8 @@ test('secrets in the environment are not repeated either', () => {
     'LLMGW_MASTER_KEY',
     'LLMGW_KEY_PEPPER',
     'DATABASE_URL',
+    'REDIS_URL',
+    'LLMGW_REDIS_PREFIX',
     'OPENAI_BASE_URL',
     'LLMGW_PRIVATE_UPSTREAMS',
     'LLMGW_MIGRATE',

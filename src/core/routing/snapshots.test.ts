@@ -216,3 +216,60 @@ test('a call keeps the snapshot it started with', async () => {
   expect(snapshots.current().providers.size).toBe(0)
   await snapshots.close()
 })
+
+test('asked to look now, it does not wait for the next poll', async () => {
+  const { snapshots, world, loads } = openBench()
+  await snapshots.reload()
+  world.latest = 2n
+  snapshots.pollNow()
+  await vi.advanceTimersByTimeAsync(10)
+  expect(snapshots.current().version).toBe(2n)
+  expect(loads).toHaveLength(2)
+  snapshots.pollNow()
+  await vi.advanceTimersByTimeAsync(10)
+  expect(loads).toHaveLength(2)
+})
+
+test('what changes while a poll is under way is seen by another one right after it', async () => {
+  let answers: ((version: bigint) => void)[] = []
+  const { snapshots, world } = openBench({ latestVersion: () => new Promise((resolve) => void answers.push(resolve)) })
+  await snapshots.reload()
+  snapshots.pollNow()
+  await vi.advanceTimersByTimeAsync(1)
+  expect(answers).toHaveLength(1)
+  world.latest = 2n
+  snapshots.pollNow()
+  answers[0]?.(1n) // read before the change
+  await vi.advanceTimersByTimeAsync(1)
+  expect(answers).toHaveLength(2)
+  answers[1]?.(2n)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(snapshots.current().version).toBe(2n)
+  answers = []
+  await vi.advanceTimersByTimeAsync(4_000)
+  expect(answers).toHaveLength(0)
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect(answers).toHaveLength(1)
+})
+
+test('being asked over and over does not put off a load that is about to begin', async () => {
+  const { snapshots, world, loads } = openBench({ random: () => 0.5 })
+  await snapshots.reload()
+  world.latest = 2n
+  for (let asked = 0; asked < 12; asked++) {
+    snapshots.pollNow()
+    await vi.advanceTimersByTimeAsync(100)
+  }
+  expect(loads).toHaveLength(2)
+  expect(snapshots.current().version).toBe(2n)
+})
+
+test('asked after it is closed, it does nothing', async () => {
+  const { snapshots, world, loads } = openBench()
+  await snapshots.reload()
+  await snapshots.close()
+  world.latest = 2n
+  snapshots.pollNow()
+  await vi.advanceTimersByTimeAsync(20_000)
+  expect(loads).toHaveLength(1)
+})
