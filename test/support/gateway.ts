@@ -74,15 +74,18 @@ export interface SettledRecord {
   implausible_usage: unknown
   price_version: string | null
   unpriced: boolean
+  reserved_nano: string
   provider_cost_nano: string
   charged_nano: string
+  overrun_nano: string
+  budget_period_ids: string[]
   client_request_id: string | null
   provider_response_id: string | null
   end_user: string | null
   tags: Record<string, string>
   first_output_ms: number | null
   attempts: SettledAttempt[]
-  /** Sum of the ledger's charges. */
+  /** Sum of the ledger's entries for the money itself, those of budget periods aside. */
   ledger_nano: string
   /** How many records there are for this id: always 1, or something is counted twice. */
   records: number
@@ -272,7 +275,7 @@ async function readRecord(pool: pg.Pool, id: string): Promise<SettledRecord | un
        (select coalesce(json_agg(attempt order by attempt.attempt_no), '[]') from usage_attempts as attempt
         where attempt.request_id = record.request_id) as attempts,
        (select coalesce(sum(entry.amount_nano), 0)::text from ledger_entries as entry
-        where entry.request_id = record.request_id) as ledger_nano
+        where entry.request_id = record.request_id and entry.budget_period_id is null) as ledger_nano
      from usage_records as record
      where (record.request_id::text = $1 or record.client_request_id = $1) and record.state <> 'reserved'`,
     [id],
