@@ -8,6 +8,7 @@ import { startEmbeddedPostgres } from '../../src/core/db/embedded-postgres.ts'
 import { migrateUp } from '../../src/core/db/migrate.ts'
 import { clearEarlierStart } from '../../src/core/db/postmaster.ts'
 import { withDatabase } from './database-url.ts'
+import { installRedisServer } from './install-redis.ts'
 import { warningsOnly } from './log.ts'
 
 declare module 'vitest' {
@@ -27,10 +28,11 @@ const folderPrefix = 'llmgw-test-'
 
 /**
  * One PostgreSQL a run: an embedded one without fsync in a temporary folder, or that of TEST_DATABASE_URL (whose role
- * must be allowed to create databases). The schema is migrated once into a template that each suite copies.
+ * must be allowed to create databases). The schema is migrated once into a template that each suite copies. Suites start
+ * their own Redis; here it is only made sure that there is a redis-server, if that can be done.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startServer()
+  const [server] = await Promise.all([startServer(), installRedisServer()])
   try {
     const templateName = `llmgw_template_${process.pid}`
     await using admin = await openConnection({ url: server.url, purpose: 'test set-up' })

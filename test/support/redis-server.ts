@@ -1,13 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { beforeEach } from 'vitest'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
+import { redisServerBinary } from './redis-server-binary.ts'
 
 /** A Redis of this test's own, on 127.0.0.1, that keeps nothing on disk. */
 export interface RedisServer extends AsyncDisposable {
@@ -31,17 +33,18 @@ export interface RedisServerOptions {
   /** Further arguments of redis-server, such as `['--requirepass', 'x']`. */
   args?: readonly string[]
   password?: string
+  /** Makes it a Sentinel, with these lines of configuration. */
+  sentinel?: readonly string[]
 }
 
-/** Undefined when there is none on this machine: then a suite calls `skip('no redis-server')`. */
-export const redisServerBinary: string | undefined = (process.env.PATH ?? '')
-  .split(delimiter)
-  .map((folder) => join(folder, 'redis-server'))
-  .find(isExecutable)
+/** For a file of tests that need one: they are skipped, and listed as such, where there is none. */
+export function needsRedisServer(): void {
+  beforeEach(({ skip }) => skip(redisServerBinary() === undefined, 'there is no redis-server on this machine'))
+}
 
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const { args = [], password } = options
-  const binary = redisServerBinary
+  const { password } = options
+  const binary = redisServerBinary()
   if (binary === undefined) throw new Error('There is no redis-server on this machine.')
   // A cluster's nodes talk on the port 10000 above.
   const port = options.port ?? (await freePort({ below: 55_536, partnerOffset: 10_000 }))
@@ -52,21 +55,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
   process.once('exit', killAtExit)
 
   const start = async (): Promise<void> => {
-    const started = spawn(
-      binary,
-      // biome-ignore format: one option a line
-      [
-        '--port', String(port),
-        '--bind', '127.0.0.1',
-        '--dir', folder,
-        '--save', '',
-        '--appendonly', 'no',
-        '--daemonize', 'no',
-        '--loglevel', 'warning',
-        ...args,
-      ],
-      { stdio: 'ignore' },
-    )
+    const started = spawn(binary, await argumentsOf({ ...options, port, folder }), { stdio: 'ignore' })
     child = started
     await eventually(`redis-server on port ${port}`, () => {
       if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}.`)
@@ -111,6 +100,20 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
   }
 }
 
+interface Placed extends RedisServerOptions {
+  port: number
+  folder: string
+}
+
+async function argumentsOf({ port, folder, args = [], sentinel }: Placed): Promise<string[]> {
+  const common = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--loglevel', 'warning', ...args]
+  if (sentinel === undefined) return [...common, '--save', '', '--appendonly', 'no']
+  const file = join(folder, 'sentinel.conf')
+  // It keeps what it learns there, which a restart must not undo.
+  if (!existsSync(file)) await writeFile(file, `${sentinel.join('\n')}\n`)
+  return [file, '--sentinel', ...common]
+}
+
 /** Whether a server on this port answers PING, asked without the driver. */
 function answers(port: number, password: string | undefined): Promise<boolean> {
   return new Promise((resolve) => {
@@ -129,13 +132,4 @@ function answers(port: number, password: string | undefined): Promise<boolean> {
       else if (received.includes('LOADING')) end(false)
     })
   })
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

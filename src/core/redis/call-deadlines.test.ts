@@ -1,8 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createCallDeadlines } from './call-deadlines.ts'
 import type { RedisUnavailable } from './redis-unavailable.ts'
 
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** With timeouts after 30 ms. */
 function bench(timeoutMs = 30) {
   const told: (true | RedisUnavailable)[] = []
   const deadlines = createCallDeadlines({ monotonicMs: () => performance.now(), timeoutMs })
@@ -20,25 +27,44 @@ test('an answer in time is handed on', async () => {
 
 test('an answer that does not come is given up, one after the other', async () => {
   const { told, call } = bench()
-  const startMs = performance.now()
-  const first = call(never)
-  await delay(15)
-  const second = call(never)
-  const alive = call(async () => 'alive')
-  await expect(first).rejects.toMatchObject({ name: 'RedisUnavailable', reason: 'timeout' })
-  expect(performance.now() - startMs).toBeGreaterThanOrEqual(29)
-  expect(told).toHaveLength(2)
-  await expect(second).rejects.toMatchObject({ reason: 'timeout' })
-  expect(performance.now() - startMs).toBeGreaterThanOrEqual(44)
-  expect(await alive).toBe('alive')
+  const ends: string[] = []
+  const start = (name: string): void => {
+    call(never).catch(({ reason }) => ends.push(`${name} ${reason}`))
+  }
+  start('first')
+  await vi.advanceTimersByTimeAsync(15)
+  start('second')
+  await vi.advanceTimersByTimeAsync(14)
+  expect(ends).toEqual([])
+  await vi.advanceTimersByTimeAsync(3)
+  expect(ends).toEqual(['first timeout'])
+  expect(await call(async () => 'alive')).toBe('alive')
+  await vi.advanceTimersByTimeAsync(10)
+  expect(ends).toEqual(['first timeout'])
+  await vi.advanceTimersByTimeAsync(5)
+  expect(ends).toEqual(['first timeout', 'second timeout'])
   expect(told).toHaveLength(3)
+  start('third')
+  await vi.advanceTimersByTimeAsync(28)
+  expect(ends).toHaveLength(2)
+  await vi.advanceTimersByTimeAsync(4)
+  expect(ends).toHaveLength(3)
 })
 
 test('what comes after the deadline is dropped, good or bad', async () => {
-  for (const late of [() => delay(60, 'late'), () => delay(60).then(() => Promise.reject(new Error('late')))]) {
+  for (const end of ['resolve', 'reject'] as const) {
     const { told, call } = bench()
-    await expect(call<unknown>(late)).rejects.toMatchObject({ reason: 'timeout' })
-    await delay(50)
+    let answer = (): void => {}
+    const ended = call(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          answer = end === 'resolve' ? resolve : () => reject(new Error('late'))
+        }),
+    ).catch(({ reason }) => reason)
+    await vi.advanceTimersByTimeAsync(32)
+    expect(await ended).toBe('timeout')
+    answer()
+    await vi.advanceTimersByTimeAsync(1)
     expect(told).toHaveLength(1)
   }
 })
@@ -70,6 +96,7 @@ test('an error that a pipeline swallows is a failure', async () => {
 })
 
 test('a pause of this process does not pass for one of the other side', async () => {
+  vi.useRealTimers()
   const { told, call } = bench()
   // Answered while the loop stands still: the deadline's timer is due before what has arrived is read.
   const answer = call(() => new Promise((resolve) => void setImmediate(resolve, 'answered')))
@@ -102,6 +129,8 @@ test('calls that end in any order leave nothing behind', async () => {
     ends[index]?.resolve()
     expect(await ends[index]?.promise).toBe(index)
   }
-  for (const index of [1, 4]) await expect(ends[index]?.promise).rejects.toMatchObject({ reason: 'timeout' })
+  const left = [1, 4].map((index) => expect(ends[index]?.promise).rejects.toMatchObject({ reason: 'timeout' }))
+  await vi.advanceTimersByTimeAsync(25)
+  await Promise.all(left)
   expect(told).toHaveLength(6)
 })

@@ -18,6 +18,8 @@ export interface OpenRedisOptions {
   random?: () => number
   /** How long a call may take. */
   timeoutMs?: number
+  /** How often it is looked, while the breaker is open, whether Redis is back. */
+  probeEveryMs?: number
   /** How long to wait here for the first connection. */
   firstConnectionMsMax?: number
 }
@@ -37,6 +39,7 @@ export async function openRedis({
   monotonicMs = () => performance.now(),
   random = Math.random,
   timeoutMs = 100,
+  probeEveryMs = 1_000,
   firstConnectionMsMax = 1_000,
 }: OpenRedisOptions): Promise<GuardedRedis> {
   const keyPrefix = `${prefix}:${formatVersion}:`
@@ -55,10 +58,14 @@ export async function openRedis({
   const breaker = createBreaker({
     monotonicMs,
     random,
+    probeEveryMs,
     changed(isOpen) {
       if (closed) return
       if (isOpen) {
-        log.warn(whyOf(lastFailure), 'Redis is away: limits are counted by each replica for itself.')
+        log.warn(
+          { ...whyOf(lastFailure), connection: connection.trouble },
+          'Redis is away: limits are counted by each replica for itself.',
+        )
         silentProbes = 0
         probeLater()
         return

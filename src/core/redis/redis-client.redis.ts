@@ -7,6 +7,8 @@ export type RedisClient = Redis | Cluster
 
 export interface RedisConnection {
   readonly client: RedisClient
+  /** Why there is no connection, as far as the driver says; undefined while there is one. */
+  readonly trouble: string | undefined
   /** At once, whatever is under way. */
   close(): void
 }
@@ -39,15 +41,25 @@ export function openRedisClient({ target, log, purpose, random = Math.random }: 
   const retryStrategy = (attempt: number): number => retryDelayMs(attempt, random)
   const client =
     target.kind === 'cluster'
-      ? openCluster(target, { purpose, log, retryStrategy })
+      ? openCluster(target, purpose, retryStrategy)
       : openServer(serverOptions(target, purpose), retryStrategy)
 
+  let trouble: string | undefined
+  const failed = (error: Error, address?: string): void => {
+    trouble = error.message
+    log.debug(
+      { purpose, ...(address !== undefined && { address }), ...describe(error) },
+      'A connection to Redis failed.',
+    )
+  }
   let isConnected = false
   let isClosing = false
   // Without a listener an error ends the process. What errors amount to, the breaker tells.
-  client.on('error', (error: Error) => log.debug({ purpose, ...describe(error) }, 'A connection to Redis failed.'))
+  client.on('error', failed)
+  client.on('node error', failed) // of a cluster
   client.on('ready', () => {
     isConnected = true
+    trouble = undefined
     log.info({ purpose }, 'Connected to Redis.')
   })
   client.on('close', () => {
@@ -56,6 +68,9 @@ export function openRedisClient({ target, log, purpose, random = Math.random }: 
   })
   return {
     client,
+    get trouble() {
+      return trouble
+    },
     close() {
       isClosing = true
       client.disconnect()
@@ -76,7 +91,8 @@ function openServer(options: RedisOptions, retryStrategy: RetryStrategy): Redis 
 
 function openCluster(
   target: Extract<RedisTarget, { kind: 'cluster' }>,
-  { purpose, log, retryStrategy }: { purpose: string; log: Log; retryStrategy: RetryStrategy },
+  purpose: string,
+  retryStrategy: RetryStrategy,
 ): Cluster {
   const cluster = new Cluster([...target.nodes], {
     redisOptions: commonOptions(target, purpose),
@@ -105,9 +121,6 @@ function openCluster(
       if (cluster.status === 'ready') cluster.refreshSlotsCache()
     }, nodeLostRefreshMs)
     refreshTimer.unref()
-  })
-  cluster.on('node error', (error: Error, address: string) => {
-    log.debug({ purpose, address, ...describe(error) }, 'A connection to a node of the Redis cluster failed.')
   })
   return cluster
 }
