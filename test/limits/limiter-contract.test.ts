@@ -11,7 +11,12 @@ import { type RedisServer, redisServerBinary, startRedisServer } from '../suppor
 /** Held; it begins in the middle of a minute that is like any other. */
 function heldTime(startMs: number) {
   let nowMs = startMs
-  return { nowMs: () => nowMs, advance: (ms: number) => void (nowMs += ms) }
+  return {
+    nowMs: () => nowMs,
+    advance(ms: number) {
+      nowMs += ms
+    },
+  }
 }
 
 limiterContract(
