@@ -91,7 +91,7 @@ export const keySchema = z
       .optional()
       .meta({ type: 'time' })
       .describe('When the key stops working.'),
-    rateLimits: rateLimitsSchema.optional().describe('Stored now, enforced from the next release.'),
+    rateLimits: rateLimitsSchema.optional().describe('How often and how much the key may call; all of it holds.'),
     budgets: z.array(budgetSchema).max(20).default([]).describe('Stored now, enforced from the next release.'),
     tags: z
       .record(tagName, label(200))

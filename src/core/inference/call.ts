@@ -1,6 +1,7 @@
 import type { ChatEvent } from '../chat/event.ts'
 import { GatewayError } from '../errors.ts'
 import type { Caller } from '../keys/caller.ts'
+import type { LimitState } from '../limits/limiter.ts'
 import type { Cancellation } from './cancellation.ts'
 import type { Span } from './json-scan.ts'
 
@@ -73,6 +74,8 @@ export interface AnswerHead {
   attempts: number
   /** How pieces arrive: bytes of OpenAI's own wire format, or canonical events that the door encodes. */
   form: 'openai-bytes' | 'events'
+  /** What is left of the caller's limits; undefined without any. */
+  limits?: LimitState | undefined
 }
 
 /**

@@ -1,4 +1,6 @@
 import type { ErrorCode, GatewayError } from '../../core/errors.ts'
+import { LimitRefusal } from '../../core/limits/limit-refusal.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
 
 interface ReplyForm {
   status: number
@@ -63,12 +65,15 @@ export interface ErrorReply {
 export function errorReply(error: GatewayError, requestId: string, jitter: number): ErrorReply {
   const form: ReplyForm = replyByCode[error.code]
   const headers: Record<string, string> = { 'content-type': 'application/json', 'x-request-id': requestId }
-  if (form.noRetry || error.providerCode === quotaCode) headers['x-should-retry'] = 'false'
-  const retryAfterMs = error.retryAfterMs ?? jittered(form.retryAfterMs, jitter)
+  const limits = error instanceof LimitRefusal ? error : undefined
+  if (form.noRetry || error.providerCode === quotaCode || limits?.isFinal) headers['x-should-retry'] = 'false'
+  const retryAfterMs = error.retryAfterMs ?? (limits?.isFinal ? undefined : jittered(form.retryAfterMs, jitter))
   if (retryAfterMs !== undefined) {
     headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfterMs / 1_000)))
     headers['retry-after-ms'] = String(Math.round(retryAfterMs))
   }
+  const told = rateLimitHeaders(limits?.limits)
+  for (let at = 0; at < told.length; at += 2) headers[told[at] as string] = told[at + 1] as string
   return { status: form.status, headers, body: errorBody(error, requestId) }
 }
 

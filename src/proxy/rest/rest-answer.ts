@@ -6,6 +6,7 @@ import { Cancellation } from '../../core/inference/cancellation.ts'
 import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
 import { errorBody, errorReply } from './error-reply.ts'
 import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
 
 const stringBodyBytesMax = 16 * 1024
 
@@ -127,7 +128,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     }
   }
 
-  #answerHeaders({ provider, model, attempts }: AnswerHead): string[] {
+  #answerHeaders({ provider, model, attempts, limits }: AnswerHead): string[] {
     return [
       'x-request-id',
       this.#requestId,
@@ -137,6 +138,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
       headerSafe(model),
       'x-llmgw-attempts',
       String(attempts),
+      ...rateLimitHeaders(limits),
     ]
   }
 }
