@@ -7,14 +7,11 @@ import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
 import type { Log } from './core/log.ts'
 import { createReplicaId } from './core/replicas/replica-id.ts'
-import { openReplicaRegistry } from './core/replicas/replica-registry.ts'
-import { formerJournalOwners } from './core/usage/journal-owners.ts'
 import { openFoundation } from './foundation.ts'
-import { createGateway } from './gateway.ts'
 import { registerProcessMetrics } from './ops/process-metrics.ts'
 import { portRefusal } from './port-refusal.ts'
 import { createReadiness } from './readiness.ts'
-import { release } from './release.ts'
+import { openServing } from './serving.ts'
 import { openSharedState } from './shared-state.ts'
 import { openUpkeep } from './upkeep.ts'
 
@@ -56,8 +53,8 @@ export interface Operator {
   writeLog(line: string): void
 }
 
-/** Which journal is that of a process that serves alone. */
-const journalOwner = 'main'
+/** Of a process that serves alone. */
+const soleName = 'main'
 
 /**
  * Opens everything in this process, which serves alone; see `openPrimary` for several.
@@ -106,37 +103,23 @@ export async function openApp(
       changed: () => shared.events.publish({ type: 'configuration-changed' }),
     }),
   )
-  const replicas = own(
-    await openReplicaRegistry({
-      id: replica,
-      host,
-      pid: process.pid,
-      version: release,
-      label: journalOwner,
-      pool: pools.settlement,
-      clock,
-      log,
-    }),
-  )
-  const journals = join(folder.path, 'journal')
   const gateway = own(
-    await createGateway({
+    await openServing({
       config,
       log,
+      writeLog: operator.writeLog,
       clock,
       pools,
       registry,
-      replicas,
-      redis: shared.redis,
-      events: shared.events,
-      journalFolder: journals,
-      journalOwner,
-      formerJournalOwners: await formerJournalOwners(journals, [journalOwner]),
+      shared,
+      replica: { id: replica, host },
+      name: soleName,
+      names: [soleName],
+      adopts: true,
+      journals: join(folder.path, 'journal'),
       keyPepper,
       demoKeyFile: usesEmbeddedDatabase ? join(folder.path, 'secrets', 'demo-key') : undefined,
-      replica,
       declare: upkeep.declare,
-      writeLog: operator.writeLog,
     }),
   )
   readiness.ask(gateway.notReadyReasons)

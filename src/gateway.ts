@@ -18,6 +18,8 @@ import { createKeyLookUp } from './core/keys/key-look-up.store.ts'
 import { openKeyWatch } from './core/keys/key-watch.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
+import { createMemoryLimiter } from './core/limits/limiter.memory.ts'
+import type { Limiter } from './core/limits/limiter.ts'
 import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
 import { loadPriceBook } from './core/pricing/price-book.ts'
@@ -164,6 +166,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       clock.monotonicMs,
     ),
   )
+  const limiter = own(await openLimiter(deps))
   const metrics = createInferenceMetrics(registry)
   const pipeline = createPipeline({
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
@@ -173,7 +176,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       journal: accounting.spool,
       checkpoints: accounting.checkpoints,
       budgets: accounting.leases,
-      takeLimits: () => undefined,
+      limiter,
       clock,
       replica: deps.replica,
       unpriced: { policy: config.unpricedModels, estimate: config.unpricedEstimate },
@@ -230,6 +233,13 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     },
     close: () => resources.disposeAsync(),
   }
+}
+
+/** Counts for all replicas where they share a Redis, else for this one, which then is alone. */
+async function openLimiter({ redis, clock, replicas }: GatewayDeps): Promise<Limiter> {
+  if (!redis) return createMemoryLimiter({ clock })
+  const { createRedisLimiter } = await import('./core/limits/limiter.redis.ts')
+  return createRedisLimiter({ redis, clock, expectedReplicas: () => replicas.expectedReplicas() })
 }
 
 /** Providers declared outside the database keep their secrets there: this process has read them itself. */

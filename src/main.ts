@@ -1,4 +1,11 @@
+import cluster from 'node:cluster'
 import { createConfigLoader } from './config/load-config.ts'
-import { runProcess } from './process.ts'
+import { workerArgument } from './workers/worker-argument.ts'
 
-process.exitCode = await runProcess(createConfigLoader(process.env))
+if (cluster.isWorker && process.argv.includes(workerArgument)) {
+  const { runWorker } = await import('./workers/worker.ts')
+  await runWorker(process.env)
+} else {
+  const { runProcess } = await import('./process.ts')
+  process.exitCode = await runProcess(createConfigLoader(process.env))
+}

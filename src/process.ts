@@ -1,56 +1,60 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
-import { type App, openApp } from './app.ts'
-import { type Config, configExitCode, type LoadConfigResult } from './config/load-config.ts'
+import type { Logger } from 'pino'
+import { type App, type Operator, openApp } from './app.ts'
+import { type Config, type ConfigLoader, configExitCode } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { createConfigReloader } from './config/reload.ts'
 import { StartRefusal } from './core/start-refusal.ts'
+import { openProcessLog } from './process-log.ts'
 import { newKeyNotice, welcome } from './welcome.ts'
+import { openPrimary } from './workers/primary.ts'
 
 /** After the drain, which takes a moment more than its deadline, closing gets this long; then the process ends anyway. */
 const closeMsMax = 7_000
 const secondSignalDrainMs = 5_000
-/** Log lines leave the process together, at most this long after they were written. */
-const logFlushMs = 200
-const logBufferBytes = 8 * 1024
 
 /**
  * The life of the process: reads the configuration, opens the app, waits for a signal, drains, closes.
  *
  * @returns the exit code: 0, 78 when the configuration must be mended, 1 for a fault
  */
-export async function runProcess(loader: { load(): LoadConfigResult }): Promise<number> {
+export async function runProcess(loader: ConfigLoader): Promise<number> {
   const loaded = loader.load()
   if (!loaded.ok) {
     tell(formatProblems(loaded.problems))
     return configExitCode
   }
   const { config } = loaded
-  const out = destination({ dest: 1, sync: false, minLength: logBufferBytes })
-  const log = openLog(config, out)
-  const flushing = setInterval(() => out.flush(), logFlushMs)
-  flushing.unref()
+  const output = openProcessLog(config.settings.logLevel)
+  const { log } = output
   const stopping = new AbortController()
   const signals = listenForSignals(stopping)
   const hangUps = listenForHangUps()
   process.on('unhandledRejection', (error) => {
     log.fatal({ err: error }, 'A rejection was not handled; the process ends.')
-    out.flushSync()
+    output.close()
     process.exit(1)
   })
 
   try {
-    const app = await openApp(config, log, stopping.signal, {
-      showKey: (key) => tell(newKeyNotice(key)),
-      writeLog: log.isLevelEnabled('info') ? (line) => void out.write(line) : () => {},
-    })
+    const operator: Operator = { showKey: (key) => tell(newKeyNotice(key)), writeLog: output.writeLine }
+    const app =
+      config.settings.workers > 1
+        ? await openPrimary({ config, filesRead: loader.filesRead, log, signal: stopping.signal, operator })
+        : await openApp(config, log, stopping.signal, operator)
     const reloader = createConfigReloader({ load: () => loader.load(), apply: (next) => app.reload(next), log })
     for (const { path, message } of loaded.warnings) log.warn({ path }, `${path} ${message}`)
     tell(welcome(app))
     log.info({ rest: app.rest, ops: app.ops }, 'ready')
     hangUps.obey(() => void reloader.reload())
-    await aborted(stopping.signal)
+    const failure = await Promise.race([aborted(stopping.signal), app.failed])
     await reloader.close()
+    if (failure && !stopping.signal.aborted) {
+      log.fatal({ err: failure }, 'The gateway cannot go on.')
+      tell(`The gateway cannot go on: ${failure.message}`)
+      if ((await closeInTime(app, log)) === 'late') process.exit(1)
+      return 1
+    }
     await stop(app, config.settings, signals, log)
     return 0
   } catch (error) {
@@ -63,8 +67,7 @@ export async function runProcess(loader: { load(): LoadConfigResult }): Promise<
     tell(`The gateway could not start: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   } finally {
-    clearInterval(flushing)
-    out.flushSync()
+    output.close()
   }
 }
 
@@ -80,13 +83,16 @@ async function stop(app: App, settings: Config['settings'], signals: Signals, lo
   ])
   await app.drain(delayMs, deadline)
   ended.abort()
-  const closed = app.close()
-  const late = delay(closeMsMax, 'late', { ref: false })
-  if ((await Promise.race([closed, late])) === 'late') {
-    log.error({}, 'Closing took too long; usage that is not in the database stays in the journal.')
-    process.exit(0)
-  }
+  if ((await closeInTime(app, log)) === 'late') process.exit(0)
   log.info({}, 'stopped')
+}
+
+async function closeInTime(app: App, log: Logger): Promise<'closed' | 'late'> {
+  const closed = app.close().then(() => 'closed' as const)
+  const outcome = await Promise.race([closed, delay(closeMsMax, 'late' as const, { ref: false })])
+  if (outcome === 'late')
+    log.error({}, 'Closing took too long; usage that is not in the database stays in the journal.')
+  return outcome
 }
 
 interface Signals {
@@ -124,15 +130,10 @@ function listenForHangUps(): { obey(reload: () => void): void } {
   }
 }
 
-const aborted = (signal: AbortSignal): Promise<void> =>
+const aborted = (signal: AbortSignal): Promise<undefined> =>
   new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
-
-/** JSON lines on standard output; what is for the person at the terminal goes to standard error. */
-function openLog({ settings }: Config, out: DestinationStream): Logger {
-  return pino({ level: settings.logLevel, base: null, timestamp: stdTimeFunctions.isoTime }, out)
-}
 
 const tell = (text: string): void => void process.stderr.write(`${text}\n`)

@@ -441,3 +441,24 @@ test('a loader keeps the environment it was given and reads the file anew', () =
   const [key] = configOf(loader.load()).declared.keys
   expect([key?.name, key?.secret?.reveal()]).toEqual(['b', 'first-secret-of-twenty-chars'])
 })
+
+test('another process loads the same from the files that were read, secrets and all', () => {
+  const files: Record<string, string> = {
+    'llmgw.yaml': 'providers: [{ name: openai, type: openai, credentials: { apiKey: { fromFile: /run/key } } }]',
+    '/run/key': 'sk-from-a-file\n',
+    '/run/pepper': 'ab'.repeat(32),
+  }
+  const environment = { LLMGW_CONFIG: 'llmgw.yaml', LLMGW_KEY_PEPPER_FILE: '/run/pepper' }
+  const loader = createConfigLoader(environment, fileReader(files))
+  const config = configOf(loader.load())
+  const read = loader.filesRead()
+  expect(Object.fromEntries(read)).toEqual(files)
+
+  files['llmgw.yaml'] = 'nonsense: true'
+  expect(loader.load().ok).toBe(false)
+  expect(read.get('llmgw.yaml')).toContain('openai') // what was taken earlier does not change
+  const copy = configOf(createConfigLoader(environment, fileReader(Object.fromEntries(read))).load())
+  expect(formatConfig(copy)).toBe(formatConfig(config))
+  const [provider] = copy.declared.providers
+  expect(provider && 'apiKey' in provider && provider.apiKey?.reveal()).toBe('sk-from-a-file')
+})

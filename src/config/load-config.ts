@@ -45,17 +45,27 @@ export function loadConfig(environment: Environment, readFile: ReadFile = readTe
   return createConfigLoader(environment, readFile).load()
 }
 
+export interface ConfigLoader {
+  load(): LoadConfigResult
+  /** The content of all files read so far, by path, as last read: another process can load the same from it. */
+  filesRead(): ReadonlyMap<string, string>
+}
+
 /**
  * The environment is read here and then fixed; each `load` reads the config file anew. Secrets in files named by
  * variables (NAME_FILE) belong to the environment.
  */
-export function createConfigLoader(
-  environment: Environment,
-  readFile: ReadFile = readTextFile,
-): { load(): LoadConfigResult } {
+export function createConfigLoader(environment: Environment, readGiven: ReadFile = readTextFile): ConfigLoader {
   const fixed: Environment = Object.freeze({ ...environment })
+  const filesRead = new Map<string, string>()
+  const readFile: ReadFile = (path) => {
+    const text = readGiven(path)
+    filesRead.set(path, text)
+    return text
+  }
   const parsed = parseEnvironment(fixed, readFile)
   return {
+    filesRead: () => new Map(filesRead),
     load() {
       const path = fixed.LLMGW_CONFIG
       const file = path ? readConfigFile(path, fixed, readFile) : noFile

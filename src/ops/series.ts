@@ -15,7 +15,7 @@ export interface Sample {
  */
 export function registerSampled(
   registry: Registry,
-  { name, help, type }: { name: string; help: string; type: 'counter' | 'gauge' | 'histogram' },
+  { name, help, type }: { name: string; help: string; type: 'counter' | 'gauge' | 'histogram' | 'summary' },
   read: () => readonly Sample[],
 ): void {
   // Registries take any object that answers like a metric; a Gauge brings what is left of the form.

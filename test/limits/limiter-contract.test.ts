@@ -6,7 +6,8 @@ import { openRedis } from '../../src/core/redis/open-redis.redis.ts'
 import { parseRedisUrl } from '../../src/core/redis/redis-url.ts'
 import { limiterContract } from '../contracts/limiter.ts'
 import { silent } from '../support/log.ts'
-import { type RedisServer, redisServerBinary, startRedisServer } from '../support/redis-server.ts'
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts'
+import { redisServerBinary } from '../support/redis-server-binary.ts'
 
 /** Held; it begins in the middle of a minute that is like any other. */
 function heldTime(startMs: number) {
@@ -28,7 +29,7 @@ limiterContract(
   { runs: 300 },
 )
 
-describe.skipIf(redisServerBinary === undefined)('with a Redis', () => {
+describe.skipIf(redisServerBinary() === undefined)('with a Redis', () => {
   let server: RedisServer
   let redis: GuardedRedis
 
@@ -60,4 +61,4 @@ describe.skipIf(redisServerBinary === undefined)('with a Redis', () => {
   )
 })
 
-if (redisServerBinary === undefined) test('with a Redis', ({ skip }) => skip('no redis-server found'))
+if (redisServerBinary() === undefined) test('with a Redis', ({ skip }) => skip('no redis-server found'))

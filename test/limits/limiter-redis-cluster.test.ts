@@ -5,12 +5,13 @@ import { parseRedisUrl } from '../../src/core/redis/redis-url.ts'
 import { granted, limitOf, refused } from '../contracts/limiter.ts'
 import { eventually } from '../support/eventually.ts'
 import { silent } from '../support/log.ts'
-import { type RedisServer, redisServerBinary, startRedisServer } from '../support/redis-server.ts'
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts'
+import { redisServerBinary } from '../support/redis-server-binary.ts'
 
-if (redisServerBinary === undefined) test('limits in a Redis cluster', ({ skip }) => skip('no redis-server found'))
+if (redisServerBinary() === undefined) test('limits in a Redis cluster', ({ skip }) => skip('no redis-server found'))
 
 /** One node with all slots: it refuses a call with keys of two slots as every cluster does. */
-describe.skipIf(redisServerBinary === undefined)('limits in a Redis cluster', () => {
+describe.skipIf(redisServerBinary() === undefined)('limits in a Redis cluster', () => {
   let server: RedisServer
 
   beforeAll(async () => {

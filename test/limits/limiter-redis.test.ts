@@ -7,11 +7,12 @@ import { parseRedisUrl } from '../../src/core/redis/redis-url.ts'
 import { ask, granted, limitOf, refused } from '../contracts/limiter.ts'
 import { eventually } from '../support/eventually.ts'
 import { silent } from '../support/log.ts'
-import { type RedisServer, redisServerBinary, startRedisServer } from '../support/redis-server.ts'
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts'
+import { redisServerBinary } from '../support/redis-server-binary.ts'
 
-if (redisServerBinary === undefined) test('limits in Redis', ({ skip }) => skip('no redis-server found'))
+if (redisServerBinary() === undefined) test('limits in Redis', ({ skip }) => skip('no redis-server found'))
 
-describe.skipIf(redisServerBinary === undefined)('limits in Redis', () => {
+describe.skipIf(redisServerBinary() === undefined)('limits in Redis', () => {
   let server: RedisServer
   let open: { limiter: Limiter; redis: GuardedRedis }[]
   let nowMs: number

@@ -4,7 +4,8 @@ import { worstCaseOf } from '../budgets/worst-case.ts'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { Caller, UnpricedPolicy } from '../keys/caller.ts'
-import type { LimitHold } from '../limits/limiter.ts'
+import type { Limiter, LimitState } from '../limits/limiter.ts'
+import { takeLimits } from '../limits/take-limits.ts'
 import type { Log } from '../log.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { Price } from '../pricing/price.ts'
@@ -20,6 +21,8 @@ import type { RequestLog } from './request-log.ts'
 
 /** The right to make one call, and the duty to account for it. */
 export interface Ticket {
+  /** What is left of the caller's rate limits; undefined without any. */
+  readonly limits: LimitState | undefined
   /** What the upstream of this candidate must be told to answer at most; undefined leaves it to the client. */
   outputTokensCap(candidate: number): number | undefined
   /** An attempt begins, which this output belongs to. */
@@ -39,8 +42,7 @@ export interface AdmissionDeps {
   journal: UsageJournal
   checkpoints: Checkpoints
   budgets: LeaseBook
-  /** Takes the call's share of its rate limits. @throws GatewayError when there is none, at once or as a rejection */
-  takeLimits(call: Call): LimitHold | undefined | Promise<LimitHold | undefined>
+  limiter: Limiter
   clock: Clock
   /** Who owns the records of this process. */
   replica: string
@@ -78,7 +80,7 @@ export function createAdmission(deps: AdmissionDeps) {
 
   return async function admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket> {
     const targets = candidates.map((candidate) => accounted(call.caller, candidate))
-    const taken = call.caller.rateLimits.length > 0 ? deps.takeLimits(call) : undefined
+    const taken = takeLimits(deps.limiter, call)
     const limits = taken instanceof Promise ? await taken : taken
     let reservation: Reservation | undefined
     try {
@@ -88,7 +90,7 @@ export function createAdmission(deps: AdmissionDeps) {
       return new AdmittedCall(deps, { call, candidates, targets, intent, limits, reservation })
     } catch (error) {
       reservation?.settle(0n)
-      limits?.undo()
+      limits?.hold.undo()
       throw error
     }
   }

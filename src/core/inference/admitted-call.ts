@@ -1,11 +1,12 @@
 import type { Reservation } from '../budgets/reservation.ts'
 import { outputTokensMaxOf, worstCaseOf } from '../budgets/worst-case.ts'
-import type { LimitHold } from '../limits/limiter.ts'
+import type { LimitState } from '../limits/limiter.ts'
+import type { TakenLimits } from '../limits/take-limits.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { UsageCheckpoint } from '../usage/checkpoints.store.ts'
 import type { RunningCall } from '../usage/checkpoints.ts'
-import type { UsageEnd, UsageIntent } from '../usage/usage-record.ts'
+import type { UsageIntent } from '../usage/usage-record.ts'
 import type { AccountedCandidate, AdmissionDeps, Ticket } from './admit.ts'
 import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
@@ -18,7 +19,7 @@ export interface Admitted {
   /** One per candidate. */
   targets: readonly AccountedCandidate[]
   intent: UsageIntent
-  limits: LimitHold | undefined
+  limits: TakenLimits | undefined
   reservation: Reservation | undefined
 }
 
@@ -36,6 +37,10 @@ export class AdmittedCall implements Ticket, RunningCall {
     this.#admitted = admitted
     this.startedMs = deps.clock.monotonicMs()
     deps.checkpoints.started(this)
+  }
+
+  get limits(): LimitState | undefined {
+    return this.#admitted.limits?.state
   }
 
   /** The bound that money is held for is only real if the upstream keeps to it. */
@@ -83,15 +88,11 @@ export class AdmittedCall implements Ticket, RunningCall {
       // The intent is on disk: the next start will close the call as estimated. The full record goes to the log.
       log.error({ err: error, usage_record: end }, 'A usage record could not be journaled.')
     }
-    this.#release(end, limits, reservation)
+    limits?.hold.settle(end.input_tokens + end.output_tokens)
+    reservation?.settle(BigInt(end.provider_cost_nano))
     checkpoints.ended(this)
     const last = attempts[attempts.length - 1]?.candidate
     metrics.settled(end, last?.entry ? last.entry.name : 'other')
     requestLog(end, call.caller.keyName)
-  }
-
-  #release(end: UsageEnd, limits: LimitHold | undefined, reservation: Reservation | undefined): void {
-    limits?.settle(end.input_tokens + end.output_tokens)
-    reservation?.settle(BigInt(end.provider_cost_nano))
   }
 }

@@ -38,7 +38,13 @@ export async function attempt(
     const startedMs = clock.monotonicMs()
     const output = new HeldOutput(
       sink,
-      (form) => ({ provider: candidate.provider.name, model: candidate.model, attempts: number, form }),
+      (form) => ({
+        provider: candidate.provider.name,
+        model: candidate.model,
+        attempts: number,
+        form,
+        limits: ticket.limits,
+      }),
       clock.monotonicMs,
     )
     ticket.attempting(output)
