@@ -8,7 +8,8 @@ import { eventually } from '../support/eventually.ts'
 import { chat, configFor, environmentFor, isWhole, readiness, statusOf, usageRows } from '../support/gateway-calls.ts'
 import { type GatewayHome, hasEnded, makeGatewayHome } from '../support/gateway-home.ts'
 import { type GatewayProcess, spawnGateway, startGateway } from '../support/gateway-process.ts'
-import { type RedisServer, redisServerBinary, startRedisServer } from '../support/redis-server.ts'
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts'
+import { redisServerBinary } from '../support/redis-server-binary.ts'
 import {
   respondWithCompletion,
   type ScriptedUpstream,
@@ -80,7 +81,7 @@ async function expectEachAccountedOnce({ upstream, database }: Workplace, expect
   await expect.poll(accounted, patience).toEqual(seen)
 }
 
-const withRedis = redisServerBinary === undefined ? 'no redis-server' : undefined
+const withRedis = redisServerBinary() === undefined ? 'no redis-server' : undefined
 
 describe.concurrent('two workers', () => {
   test('answer together, count together, take a new configuration together and drain together', async ({
