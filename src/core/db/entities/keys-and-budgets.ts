@@ -159,6 +159,28 @@ export const BudgetAuditEntity = defineEntity({
 })
 export type BudgetAuditEntity = InferEntity<typeof BudgetAuditEntity>
 
+/** The claim of the one request that may be dispatched under an `Idempotency-Key`, and what it was answered. */
+export const IdempotencyKeyEntity = defineEntity({
+  name: 'IdempotencyKey',
+  tableName: 'idempotency_keys',
+  properties: {
+    apiKey: () => p.manyToOne(ApiKeyEntity).ref().primary().deleteRule('cascade'),
+    idempotencyKey: p.text().primary(),
+    fingerprint: bytes(),
+    requestId: p.uuid(),
+    state: p.enum(['running', 'ended']).default('running'),
+    ownerReplica: p.text(),
+    heartbeatAt: now(),
+    /** Status, content type and body: all of them, or none where the answer was not kept. */
+    status: p.integer().nullable(),
+    contentType: p.text().nullable(),
+    body: bytes().nullable().hidden(),
+    expiresAt: instant(),
+    createdAt: now(),
+  },
+})
+export type IdempotencyKeyEntity = InferEntity<typeof IdempotencyKeyEntity>
+
 export const WebhookEntity = defineEntity({
   name: 'Webhook',
   tableName: 'webhooks',
