@@ -6,6 +6,9 @@ import type { ConfigProblem } from './config/problem.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { EventBus } from './core/events/event-bus.ts'
+import { openIdempotency } from './core/idempotency/idempotency.ts'
+import { startIdempotencyExpiry } from './core/idempotency/idempotency-expiry.ts'
+import { createIdempotencyKeyStore } from './core/idempotency/idempotency-keys.store.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createAdmission } from './core/inference/admit.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
@@ -80,6 +83,9 @@ const keyWatchPollMs = 4_000
 
 /** Authentication data older than this may no longer be trusted with new calls. */
 const authenticationDataMsMax = 15 * 60_000
+
+/** A request that its replica has not renewed for so long counts as used: well within the 60 s of everything a crash leaves. */
+const idempotencyLeaseMs = 45_000
 
 /** @throws StartRefusal when routing cannot be built from what the database holds */
 export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
@@ -160,6 +166,17 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     log.warn({ err: error }, 'Recently used keys were not read ahead; the first calls read them.')
   })
 
+  const { retentionHours, storeAnswers, maxAnswerBytes } = config.idempotency
+  const keyRows = { replica: deps.replica, retentionMs: retentionHours * 3_600_000, leaseMs: idempotencyLeaseMs }
+  const idempotency = own(
+    openIdempotency({
+      store: createIdempotencyKeyStore({ ...keyRows, pool: pools.request }),
+      answerBytesMax: storeAnswers ? maxAnswerBytes : undefined,
+      log,
+    }),
+  )
+  own(startIdempotencyExpiry({ store: createIdempotencyKeyStore({ ...keyRows, pool: pools.admin }), log }))
+
   const overload = own(
     createOverloadGuard(
       { ...overloadLimitsDefault, requestsInFlight: config.limits.requestsInFlight },
@@ -172,6 +189,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
     snapshot: snapshots.current,
     route: (snapshot, { caller, request, operation }) => route(snapshot, caller, request.model, operation),
+    idempotency,
     admit: createAdmission({
       journal: accounting.spool,
       checkpoints: accounting.checkpoints,

@@ -53,6 +53,18 @@ const usageSchema = z
   .prefault({})
   .describe('Accounting.')
 
+const idempotencySchema = z
+  .strictObject({
+    retentionHours: wholeNumber(1, 720).default(24).describe('How long a key counts as used, and its answer is kept.'),
+    storeAnswers: z
+      .boolean()
+      .default(false)
+      .describe('Whether answers are kept in the database, unencrypted, to be given again to repeated requests.'),
+    maxAnswerBytes: wholeNumber(1_024, mebibyte).default(mebibyte).describe('Larger answers are not kept.'),
+  })
+  .prefault({})
+  .describe('Requests with an `Idempotency-Key`.')
+
 /** The config file: closed objects throughout, so that a typing mistake is a problem and not a setting that does nothing. */
 export const fileSchema = z.strictObject({
   providers: z.array(providerSchema).max(listMax).default([]).describe('Where calls go.'),
@@ -68,6 +80,7 @@ export const fileSchema = z.strictObject({
   limits: limitsSchema,
   catalog: catalogSchema,
   usage: usageSchema,
+  idempotency: idempotencySchema,
 })
 
 export type ConfigFile = z.output<typeof fileSchema>

@@ -29,6 +29,7 @@ export interface Config {
   readonly limits: Readonly<ConfigFile['limits']>
   readonly catalog: Readonly<ConfigFile['catalog']>
   readonly usage: Readonly<ConfigFile['usage']>
+  readonly idempotency: Readonly<ConfigFile['idempotency']>
   /** Providers with their credentials, models, aliases and keys. */
   readonly declared: DeclaredConfiguration
 }
@@ -135,6 +136,7 @@ function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
     limits: file.limits,
     catalog: file.catalog,
     usage: file.usage,
+    idempotency: file.idempotency,
     declared: toDeclaredConfiguration(file, settings),
   }
 }

@@ -24,6 +24,7 @@ interface Settled {
 export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   const settled = new Map<string, Settled>()
   const refused = new Map<string, { labels: Labels; value: number }>()
+  const replayed = new Map<string, { labels: Labels; value: number }>()
   const attempts = new Map<string, { labels: Labels; value: number }>()
   let dispatched = 0
 
@@ -40,6 +41,9 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   ])
   counter('llmgw_refused_requests_total', 'Requests turned away before anything was dispatched.', () => [
     ...refused.values(),
+  ])
+  counter('llmgw_replayed_requests_total', 'Requests answered from an earlier one with their idempotency key.', () => [
+    ...replayed.values(),
   ])
   counter('llmgw_upstream_attempts_total', 'Upstream attempts, by outcome.', () => [...attempts.values()])
   counter('llmgw_requests_total', 'Dispatched requests, by how they finished.', () =>
@@ -74,6 +78,7 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
 
   return {
     refused: (operation, code) => add(refused, `${operation} ${code}`, () => ({ operation, code })),
+    replayed: (operation) => add(replayed, operation, () => ({ operation })),
     dispatched() {
       dispatched++
     },

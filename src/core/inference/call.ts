@@ -1,5 +1,7 @@
 import type { ChatEvent } from '../chat/event.ts'
 import { GatewayError } from '../errors.ts'
+import type { AnswerRecording } from '../idempotency/answer-recording.ts'
+import type { StoredAnswer } from '../idempotency/stored-answer.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { LimitState } from '../limits/limiter.ts'
 import type { Cancellation } from './cancellation.ts'
@@ -19,11 +21,21 @@ export interface Call {
   request: InferenceRequest
   /** What the client named its request, stored as data and never used as a key. */
   clientRequestId: string | undefined
+  /** Undefined for a client that sent no `Idempotency-Key`. */
+  idempotency: IdempotencyRequest | undefined
   cancellation: Cancellation
   /** The client's own limit on the whole call, in milliseconds; undefined means the provider's. */
   timeoutMs: number | undefined
   /** When the request arrived, by the monotonic clock. */
   startedMs: number
+}
+
+/** What a client that repeats its requests wants to be done once. */
+export interface IdempotencyRequest {
+  /** The client's name for it: 1 to 255 visible ASCII characters, of meaning to its virtual key alone. */
+  key: string
+  /** Method and path: the same key at another place is another request, and its answer has another form. */
+  target: string
 }
 
 /**
@@ -81,6 +93,7 @@ export interface AnswerHead {
 /**
  * Where an answer goes; each door implements it over its wire. The pipeline calls `open` at most once, then any number
  * of pieces of the form that `open` named, then exactly one of `end` and `fail`. `fail` may come without `open`.
+ * `replay` comes alone.
  * Nothing here throws: a reader that has left is reported by cancelling the call.
  */
 export interface AnswerSink {
@@ -93,4 +106,8 @@ export interface AnswerSink {
   /** The answer is whole and accounted for. `tail` is the rest of a byte answer: its last frame, or all of a unary one. */
   end(tail: Buffer | undefined): void
   fail(error: GatewayError): void
+  /** From now on the recording gets a copy of what the door writes. Called before anything else, or not at all. */
+  record(recording: AnswerRecording): void
+  /** Writes an answer that a door of this kind has recorded, whole and at once. */
+  replay(answer: StoredAnswer): void
 }

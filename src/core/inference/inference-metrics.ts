@@ -6,6 +6,8 @@ import type { Operation } from './call.ts'
 export interface InferenceMetrics {
   /** Turned away before anything was dispatched. */
   refused(operation: Operation, code: ErrorCode): void
+  /** Answered with what an earlier request with the same idempotency key was answered. */
+  replayed(operation: Operation): void
   dispatched(): void
   /** `modelLabel` is a configured name, so that a client cannot make series. */
   settled(record: UsageEnd, modelLabel: string): void

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
+import type { Claim, Idempotency } from '../idempotency/idempotency.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { Log } from '../log.ts'
 import type { Candidate } from '../routing/route.ts'
@@ -8,6 +9,7 @@ import type { Ticket } from './admit.ts'
 import { attempt } from './attempt.ts'
 import type { AnswerSink, Call } from './call.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
+import { usedAnything } from './settle.ts'
 
 /** The one path of every inference request, whichever door it came through. */
 export interface Pipeline {
@@ -22,6 +24,8 @@ export interface PipelineDeps {
   snapshot(): RoutingSnapshot
   /** In the order in which they are to be tried; at least one. */
   route(snapshot: RoutingSnapshot, call: Call): readonly Candidate[]
+  /** Asked only for calls that carry an idempotency key. */
+  idempotency: Pick<Idempotency, 'begin'>
   /** Resolves once the intent to call survives a crash. */
   admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket>
   clock: Clock
@@ -35,20 +39,33 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     authenticate: deps.authenticate,
     async run(call, sink) {
       let candidates: readonly Candidate[]
+      let claim: Claim | undefined
       let ticket: Ticket
       try {
         candidates = deps.route(deps.snapshot(), call)
+        if (call.idempotency) {
+          claim = await deps.idempotency.begin(call, call.idempotency, sink)
+          if (!claim) {
+            deps.metrics.replayed(call.operation)
+            return
+          }
+        }
         ticket = await deps.admit(call, candidates)
       } catch (thrown) {
+        await claim?.release()
         refuse(deps, call, sink, thrown)
         return
       }
       deps.metrics.dispatched()
       const { attempts, output } = await attempt(call, candidates, ticket, sink, deps.clock)
       await ticket.settle(attempts, output.firstOutputMs)
+      const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
+      // Before the client hears that its call failed: it may well try again at once.
+      if (claim && !keepsKey) await claim.release()
       const last = attempts[attempts.length - 1]?.result
       if (last?.failure) sink.fail(last.failure.error)
       else output.end(last?.tail)
+      if (claim && keepsKey) await claim.end()
     },
   }
 }

@@ -101,6 +101,9 @@ const nothing: Consumption = {
   usage: { units: {}, inputTokens: 0, outputTokens: 0, totalTokens: 0, serviceTier: 'default' },
 }
 
+/** Whether an attempt used anything, as far as anybody knows; what used nothing is not charged. */
+export const usedAnything = (result: ExchangeResult): boolean => consumptionOf(result, 0).source !== 'none'
+
 /** The table "Which number to charge" of docs/accounting.md, row by row. */
 function consumptionOf(result: ExchangeResult, inputTokensEstimate: number): Consumption {
   const { failure, usage, outputBytes } = result

@@ -61,6 +61,19 @@ export function clientRequestIdOf(request: IncomingMessage): string | undefined 
 }
 
 /**
+ * What the client calls all its attempts at one request.
+ *
+ * @throws GatewayError invalid_header; a key that is left out of account would let a request be billed twice
+ */
+export function idempotencyKeyOf(request: IncomingMessage): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  // Several of them arrive as one text with commas and spaces.
+  if (typeof key === 'string' && visibleAscii.test(key)) return key
+  throw new GatewayError('invalid_header', 'Idempotency-Key must be one key of 1 to 255 visible ASCII characters.')
+}
+
+/**
  * The client's own limit on the whole call.
  *
  * @throws GatewayError invalid_header

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { GatewayError } from '../../core/errors.ts'
 import type { Operation } from '../../core/inference/call.ts'
 import type { Caller } from '../../core/keys/caller.ts'
-import { clientRequestIdOf, requestTimeoutMsOf } from './headers.ts'
+import { clientRequestIdOf, idempotencyKeyOf, requestTimeoutMsOf } from './headers.ts'
 import type { OpenAnswers } from './open-answers.ts'
 import { readInferenceRequest } from './request-body.ts'
 import { RestAnswer } from './rest-answer.ts'
@@ -23,6 +23,7 @@ const routes = [
 export function registerInferenceRoutes(app: FastifyInstance, deps: InferenceRouteDeps): void {
   const { pipeline, open, clock } = deps
   for (const [path, operation] of routes) {
+    const target = `POST ${path}`
     app.post(path, (request, reply) => {
       const startedMs = clock.monotonicMs()
       if (deps.isDraining()) throw new GatewayError('server_shutting_down', 'The gateway is shutting down; try again.')
@@ -30,6 +31,7 @@ export function registerInferenceRoutes(app: FastifyInstance, deps: InferenceRou
         throw new GatewayError('overloaded', 'The gateway has too much to do; try again shortly.')
       const body = readInferenceRequest(operation, bodyOf(request.body))
       const timeoutMs = requestTimeoutMsOf(request.raw)
+      const key = idempotencyKeyOf(request.raw)
       reply.hijack()
       const answer = new RestAnswer(reply.raw, request.id, body, open, clock.monotonicMs)
       const call = {
@@ -39,6 +41,7 @@ export function registerInferenceRoutes(app: FastifyInstance, deps: InferenceRou
         caller: request.caller as Caller,
         request: body,
         clientRequestId: clientRequestIdOf(request.raw),
+        idempotency: key === undefined ? undefined : { key, target },
         cancellation: answer.cancellation,
         timeoutMs,
         startedMs,

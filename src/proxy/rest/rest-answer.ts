@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { ChatEvent } from '../../core/chat/event.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { AnswerRecording } from '../../core/idempotency/answer-recording.ts'
+import type { StoredAnswer } from '../../core/idempotency/stored-answer.ts'
 import type { AnswerHead, AnswerSink, InferenceRequest } from '../../core/inference/call.ts'
 import { Cancellation } from '../../core/inference/cancellation.ts'
 import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
@@ -9,6 +11,8 @@ import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
 
 const stringBodyBytesMax = 16 * 1024
+const eventStreamType = 'text/event-stream; charset=utf-8'
+const eventStreamHeaders = ['cache-control', 'no-cache', 'x-accel-buffering', 'no'] as const
 
 /**
  * One answer over HTTP. Bytes of a relayed answer go out as they came; events are encoded here. The response is
@@ -27,6 +31,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
   #partsOpen = 2
   #head: AnswerHead | undefined
   #encoder: ChatEncoder | undefined
+  #recording: AnswerRecording | undefined
 
   constructor(
     response: ServerResponse,
@@ -68,20 +73,14 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
       this.#encoder = createChatEncoder({ requestId: this.#requestId, request: this.#request })
     }
     if (!this.#request.stream || this.response.destroyed) return
-    this.response.writeHead(200, [
-      'content-type',
-      'text/event-stream; charset=utf-8',
-      'cache-control',
-      'no-cache',
-      'x-accel-buffering',
-      'no',
-      ...this.#answerHeaders(head),
-    ])
+    this.#recording?.start(200, eventStreamType)
+    this.response.writeHead(200, ['content-type', eventStreamType, ...eventStreamHeaders, ...this.#answerHeaders(head)])
     this.isEventStream = true
   }
 
   bytes(piece: Buffer): boolean {
     this.lastWriteMs = this.#nowMs()
+    this.#recording?.bytes(piece)
     return this.response.write(piece)
   }
 
@@ -101,9 +100,12 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     if (response.destroyed) return
     const last = this.#encoder ? this.#encoder.end() : (tail ?? Buffer.alloc(0))
     if (this.isEventStream || !this.#head) {
+      this.#recordRest(last)
       response.end(last)
       return
     }
+    this.#recording?.start(200, 'application/json')
+    this.#recordRest(last)
     response.writeHead(200, [
       'content-type',
       'application/json',
@@ -120,12 +122,46 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     const { response } = this
     if (response.destroyed) return
     if (response.headersSent) {
-      response.end(`data: ${errorBody(error, this.#requestId)}\n\n`)
+      const last = Buffer.from(`data: ${errorBody(error, this.#requestId)}\n\n`)
+      this.#recordRest(last)
+      response.end(last)
     } else {
       const { status, headers, body } = errorReply(error, this.#requestId, Math.random())
+      this.#recording?.start(status, 'application/json')
+      this.#recordRest(Buffer.from(body))
       response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
       response.end(body)
     }
+  }
+
+  record(recording: AnswerRecording): void {
+    this.#recording = recording
+  }
+
+  #recordRest(last: Buffer): void {
+    this.#recording?.bytes(last)
+    this.#recording?.end()
+  }
+
+  replay({ status, contentType, body, requestId }: StoredAnswer): void {
+    const { response } = this
+    if (response.destroyed) return
+    response.writeHead(status, [
+      'content-type',
+      contentType,
+      'content-length',
+      String(body.length),
+      ...(contentType === eventStreamType ? eventStreamHeaders : []),
+      'x-request-id',
+      this.#requestId,
+      'x-llmgw-original-request-id',
+      requestId,
+      'idempotent-replayed',
+      'true',
+      // With this key it would be the same again.
+      ...(status >= 400 ? ['x-should-retry', 'false'] : []),
+    ])
+    response.end(body)
   }
 
   #answerHeaders({ provider, model, attempts, limits }: AnswerHead): string[] {
