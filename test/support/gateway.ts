@@ -6,7 +6,7 @@ import { type App, openApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
 import { formatProblems } from '../../src/config/problem.ts'
 import type { Log } from '../../src/core/log.ts'
-import { createTestDatabase } from './database.ts'
+import { createTestDatabase, type TestDatabase } from './database.ts'
 import { eventually } from './eventually.ts'
 import { createRecordingLog, type LogLine } from './log.ts'
 import { openPostgresProxy, type PostgresProxy } from './postgres-proxy.ts'
@@ -18,6 +18,7 @@ export interface TestGateway extends AsyncDisposable {
   /** Of the REST door, without `/v1`. */
   readonly url: string
   readonly opsUrl: string
+  readonly database: TestDatabase
   readonly pool: pg.Pool
   /** Of a key that may use every model. */
   readonly keySecret: string
@@ -113,22 +114,30 @@ export interface TestGatewayOptions {
   breakableDatabase?: boolean
   keepsRequestLog?: boolean
   log?: Log & { lines: readonly LogLine[] }
+  /** Another replica of that gateway: over its database, and before its upstreams. It is to be closed first. */
+  beside?: TestGateway
 }
 
 export const upstreamCredential = 'sk-upstream-credential-0123456789'
 const keySecret = 'door-suites-key-0123456789abcdef'
+/** The same for all, as replicas on one database must have them. */
+const rootSecrets = {
+  LLMGW_MASTER_KEY: Buffer.alloc(32, 'master key').toString('base64'),
+  LLMGW_KEY_PEPPER: Buffer.alloc(32, 'key pepper').toString('base64'),
+}
 const waitMsMax = 15_000
 
 export async function openTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
   await using opening = new AsyncDisposableStack()
-  const database = await createTestDatabase()
-  opening.defer(() => database.drop())
+  const { beside } = options
+  const database = beside?.database ?? (await createTestDatabase())
+  if (!beside) opening.defer(() => database.drop())
   const dataDir = await mkdtemp(join(tmpdir(), 'llmgw-doors-'))
   opening.defer(() => rm(dataDir, { recursive: true, force: true }))
-  const upstream = await startScriptedUpstream()
-  opening.defer(() => upstream.close())
-  const spare = await startScriptedUpstream()
-  opening.defer(() => spare.close())
+  const upstream = beside?.upstream ?? (await startScriptedUpstream())
+  if (!beside) opening.defer(() => upstream.close())
+  const spare = beside?.spare ?? (await startScriptedUpstream())
+  if (!beside) opening.defer(() => spare.close())
   const postgres = options.breakableDatabase ? opening.use(await openPostgresProxy(database.url)) : undefined
   const log = options.log ?? createRecordingLog()
 
@@ -141,6 +150,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
       LLMGW_PORT: '0',
       LLMGW_OPS_PORT: '0',
       LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
+      ...rootSecrets,
       ...options.environment,
     },
     () => JSON.stringify(file), // JSON is YAML
@@ -174,6 +184,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     app,
     url,
     opsUrl,
+    database,
     pool,
     keySecret,
     upstream,
