@@ -36,7 +36,8 @@ export const defaultUsageRetentionDays = 400
 export const defaultLedgerRetentionDays = 2_555
 
 const dayMs = 86_400_000
-const advisoryLock = 'hashtext($$llmgw partitions$$)'
+/** Held by whoever makes or drops partitions; whoever must not have them dropped meanwhile shares it. */
+export const partitionsLock = 'hashtext($$llmgw partitions$$)'
 const attemptsMax = 5
 const waitForOthersMs = 60_000
 
@@ -53,7 +54,7 @@ export async function maintainPartitions(options: PartitionOptions): Promise<Par
   const today = startOfDay(options.nowMs ?? (await databaseNowMs(client)))
   if ((await planWork(client, today, options)).length === 0) return nothingDone
   await client.query(`select set_config('lock_timeout', $1, false)`, [String(waitForOthersMs)])
-  await client.query(`select pg_advisory_lock(${advisoryLock})`)
+  await client.query(`select pg_advisory_lock(${partitionsLock})`)
   await client.query(`select set_config('lock_timeout', $1, false)`, [String(lockTimeoutMs)])
   // The database's log is flushed in order: what a crash takes back of this, no acknowledged usage has come after.
   await client.query('set synchronous_commit = off')
@@ -66,10 +67,7 @@ export async function maintainPartitions(options: PartitionOptions): Promise<Par
         report.movedRows += await retrying(() => createPartition(client, task))
         report.created.push(name)
       } else {
-        await retrying(async () => {
-          if (task.kind === 'drop') await dropPartition(client, task)
-          else await dropDefaultRows(client, task)
-        })
+        await retrying(() => inTransaction(client, () => dropDay(client, task)))
         report.dropped.push(task.kind === 'drop' ? name : `${task.table}_default before ${isoDay(task.day)}`)
       }
     } catch (error) {
@@ -198,23 +196,26 @@ async function createPartition(client: pg.Client, { table, day }: Task): Promise
   })
 }
 
-async function dropPartition(client: pg.Client, { table, day }: Task): Promise<void> {
-  const name = partitionName(table, day)
-  await inTransaction(client, async () => {
+/** What is gone is written down: nobody shall take the rows that are left for all there were. */
+async function dropDay(client: pg.Client, { kind, table, day }: Task): Promise<void> {
+  if (kind === 'drop') {
+    const name = partitionName(table, day)
     await client.query(`lock table ${name}`) // in the mode that dropping needs: nothing comes in after the sum
     if (table === 'ledger_entries') await archiveSums(client, name)
     await client.query(`drop table ${name}`)
-  })
-}
-
-async function dropDefaultRows(client: pg.Client, { table, day }: Task): Promise<void> {
-  const isOld = `reserved_at < timestamptz '${isoDay(day)} 00:00:00+00'`
-  await inTransaction(client, () =>
-    withoutTriggers(client, `${table}_default`, async () => {
-      if (table === 'ledger_entries')
+  } else {
+    const isOld = `reserved_at < timestamptz '${isoDay(day)} 00:00:00+00'`
+    await withoutTriggers(client, `${table}_default`, async () => {
+      if (table === 'ledger_entries') {
         await archiveSums(client, `(select * from ${table}_default where ${isOld}) dropped`)
+      }
       await client.query(`delete from ${table}_default where ${isOld}`)
-    }),
+    })
+  }
+  await client.query(
+    `insert into usage_retention (table_name, dropped_before) values ($1, $2)
+     on conflict (table_name) do update set dropped_before = greatest(usage_retention.dropped_before, excluded.dropped_before)`,
+    [table, new Date(kind === 'drop' ? day + dayMs : day)],
   )
 }
 

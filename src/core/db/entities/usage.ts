@@ -100,6 +100,22 @@ export const LedgerEntryEntity = defineEntity({
 })
 export type LedgerEntryEntity = InferEntity<typeof LedgerEntryEntity>
 
+/** What every rollup adds up; see `src/core/usage/rollups.store.ts`. */
+const measures = () => ({
+  requests: count(),
+  failedRequests: count(),
+  disconnectedRequests: count(),
+  estimatedRequests: count(),
+  unpricedRequests: count(),
+  inputTokens: count(),
+  cacheReadTokens: count(),
+  cacheWriteTokens: count(),
+  outputTokens: count(),
+  reasoningTokens: count(),
+  costNano: nano().defaultRaw('0'),
+  chargedNano: nano().defaultRaw('0'),
+})
+
 const rollup = () => ({
   id: identity(),
   /** The hour, day or month (UTC) that begins then. */
@@ -110,14 +126,7 @@ const rollup = () => ({
   provider: p.text(),
   model: p.text(),
   alias: p.text().nullable(),
-  requests: count(),
-  failedRequests: count(),
-  inputTokens: count(),
-  cacheReadTokens: count(),
-  cacheWriteTokens: count(),
-  outputTokens: count(),
-  reasoningTokens: count(),
-  costNano: nano().defaultRaw('0'),
+  ...measures(),
   ...timestamps(),
 })
 
@@ -137,3 +146,49 @@ export const MonthlyUsageSummaryEntity = defineEntity({
   properties: rollup(),
 })
 export type MonthlyUsageSummaryEntity = InferEntity<typeof MonthlyUsageSummaryEntity>
+
+const tagRollup = () => ({
+  id: identity(),
+  bucket: instant(),
+  organizationId: p.uuid(),
+  teamId: p.uuid().nullable(),
+  tagKey: p.text(),
+  tagValue: p.text(),
+  provider: p.text(),
+  model: p.text(),
+  ...measures(),
+  ...timestamps(),
+})
+
+export const UsageTagHourlyEntity = defineEntity({
+  name: 'UsageTagHourly',
+  tableName: 'usage_tag_hourly',
+  properties: tagRollup(),
+})
+export type UsageTagHourlyEntity = InferEntity<typeof UsageTagHourlyEntity>
+
+export const UsageTagDailyEntity = defineEntity({
+  name: 'UsageTagDaily',
+  tableName: 'usage_tag_daily',
+  properties: tagRollup(),
+})
+export type UsageTagDailyEntity = InferEntity<typeof UsageTagDailyEntity>
+
+export const MonthlyTagSummaryEntity = defineEntity({
+  name: 'MonthlyTagSummary',
+  tableName: 'monthly_tag_summary',
+  properties: tagRollup(),
+})
+export type MonthlyTagSummaryEntity = InferEntity<typeof MonthlyTagSummaryEntity>
+
+/** Up to where retention has dropped rows of a partitioned table; no row before that is to be missed. */
+export const UsageRetentionEntity = defineEntity({
+  name: 'UsageRetention',
+  tableName: 'usage_retention',
+  properties: {
+    tableName: p.text().primary(),
+    droppedBefore: instant(),
+    ...timestamps(),
+  },
+})
+export type UsageRetentionEntity = InferEntity<typeof UsageRetentionEntity>
