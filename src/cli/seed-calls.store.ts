@@ -1,3 +1,5 @@
+import { rollupCtes } from '../core/usage/rollups.store.ts'
+
 export interface DayTotals {
   calls: number
   attempts: number
@@ -99,21 +101,15 @@ export const callsSql = `
       then 'user-' || (pg_temp.chance(call, 'who' || $4) * 400)::int end
   from split`
 
-const rollupSql = (table: string, unit: string) => `
-  insert into ${table} (bucket, organization_id, team_id, key_id, provider, model, alias, requests, failed_requests,
-    input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, cost_nano)
-  select date_trunc('${unit}', reserved_at, 'UTC'), organization_id, team_id, key_id, provider, model, alias, count(*),
-    count(*) filter (where outcome <> 'answered'), sum(prompt), sum(cached), sum(output), sum(reasoning), sum(cost_nano)
-  from seed_calls
-  group by 1, 2, 3, 4, 5, 6, 7
-  on conflict (bucket, organization_id, team_id, key_id, provider, model, alias) do update
-  set requests = ${table}.requests + excluded.requests,
-    failed_requests = ${table}.failed_requests + excluded.failed_requests,
-    input_tokens = ${table}.input_tokens + excluded.input_tokens,
-    cache_read_tokens = ${table}.cache_read_tokens + excluded.cache_read_tokens,
-    output_tokens = ${table}.output_tokens + excluded.output_tokens,
-    reasoning_tokens = ${table}.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nano = ${table}.cost_nano + excluded.cost_nano`
+/** What each call adds to the rollups; see `rollupCtes`. */
+const countedSql = `
+  select reserved_at, organization_id, team_id, key_id, provider, model, alias, tags, 1 as requests,
+    (outcome not in ('answered', 'left'))::integer as failed_requests,
+    (outcome = 'left')::integer as disconnected_requests,
+    (outcome in ('left', 'timeout'))::integer as estimated_requests, 0 as unpriced_requests,
+    prompt as input_tokens, cached as cache_read_tokens, 0 as cache_write_tokens, output as output_tokens,
+    reasoning as reasoning_tokens, cost_nano, cost_nano as charged_nano
+  from seed_calls`
 
 const unitsSql = `jsonb_strip_nulls(jsonb_build_object('input', nullif(prompt - cached, 0),
   'cache_read', nullif(cached, 0), 'output', nullif(output - reasoning, 0), 'reasoning', nullif(reasoning, 0),
@@ -172,10 +168,8 @@ export const insertCallsSql = `
     select request_id, request_id, reserved_at, 'charge', cost_nano, organization_id, team_id, key_id, reserved_at
     from seed_calls where cost_nano > 0
     returning amount_nano
-  ), hourly as (${rollupSql('usage_hourly', 'hour')}
-  ), daily as (${rollupSql('usage_daily', 'day')}
-  ), monthly as (${rollupSql('monthly_usage_summary', 'month')}
-  )
+  ), counted as (${countedSql}
+  ), ${rollupCtes('counted')}
   select (select count(*) from records) as calls, (select count(*) from attempts) as attempts,
     count(*) as ledger_entries, coalesce(sum(amount_nano), 0) as cost
   from charges`

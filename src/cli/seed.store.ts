@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { nanoUsdFromDollars } from '../core/money.ts'
+import { rollupTables } from '../core/usage/rollups.store.ts'
 import { callsSql, type DayTotals, insertCallsSql, preparationSql } from './seed-calls.store.ts'
 import { hoursOfShape, type SeedOrganization, type SeedScope, type SeedTeam, type SeedWorld } from './seed-world.ts'
 
@@ -197,9 +198,8 @@ export function createSeedStore(client: pg.ClientBase, { seed, nowMs }: { seed: 
     },
 
     async analyze() {
-      await client.query(
-        'analyze usage_records, usage_attempts, ledger_entries, usage_hourly, usage_daily, monthly_usage_summary',
-      )
+      const rollups = Object.values(rollupTables).map(({ name }) => name)
+      await client.query(`analyze usage_records, usage_attempts, ledger_entries, ${rollups.join(', ')}`)
     },
   }
 

@@ -1,5 +1,6 @@
 import type { Pool, QueryConfig } from 'pg'
 import { budgetMovesSql, budgetStandingSql } from './budget-moves.store.ts'
+import { recordCounts, recordTakenBack, rollupCtes } from './rollups.store.ts'
 
 /** Moves terminal records into the database. */
 export interface UsageStore {
@@ -196,7 +197,7 @@ const applySql = `
     where usage_records.state = 'reserved'
     returning request_id, reserved_at
   ), seen as materialized (
-    select r.request_id, r.reserved_at, r.state, r.finish, r.provider_cost_nano
+    select r.*
     from batch
     join usage_records r using (reserved_at, request_id)
     where coalesce(batch.total_ms, ${checkpointedMsMin}) >= ${checkpointedMsMin} and batch.finish is distinct from 'orphaned'
@@ -246,6 +247,12 @@ const applySql = `
     join amended using (reserved_at, request_id)
     where amended.difference_nano <> 0
     on conflict do nothing
-  ), ${budgetMovesSql}
+  ), ${budgetMovesSql}, counted as (
+    select ${recordCounts('batch')} from batch join written using (reserved_at, request_id)
+    union all
+    select ${recordCounts('batch')} from batch join amended using (reserved_at, request_id)
+    union all
+    select ${recordTakenBack('seen')} from seen join amended using (reserved_at, request_id)
+  ), ${rollupCtes('counted')}
   select (select count(*) from written)::integer + (select count(*) from amended)::integer as changed,
   ${budgetStandingSql}`
