@@ -3,14 +3,17 @@ import { type Logger, pino } from 'pino'
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
+import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
 import { reasonOf } from './cli/reason-of.ts'
 import { seedDevelopmentDatabase } from './cli/seed.ts'
 import { tellGateways } from './cli/tell-gateways.ts'
+import { rebuildUsageCommand } from './cli/usage-rebuild.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
 import { createDatabaseClock } from './core/clock.ts'
+import { openConnection } from './core/db/connection.ts'
 import { synchronizeClock } from './core/db/database-clock-sync.ts'
 import { migrateDown, migrateUp } from './core/db/migrate.ts'
 import type { GatewayEvent } from './core/events/event-bus.ts'
@@ -23,6 +26,8 @@ import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { fetchText } from './core/upstream/fetch-text.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
+import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
+import { rebuildRollups } from './core/usage/rebuild-rollups.ts'
 
 const loader = createConfigLoader(process.env)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -105,6 +110,22 @@ program
       )
       if (status === 0) await announce(config, [{ type: 'configuration-changed' }])
       return status
+    }),
+  )
+
+const usage = program.command('usage').description('recorded usage and its sums')
+usage
+  .command('rebuild')
+  .description('compare the sums by hour, day, month and tag with records and ledger, and mend them')
+  .option('--from <date>', 'the first day (UTC); everything without it', moment)
+  .option('--to <date>', 'up to this day, which is left out', moment)
+  .option('--dry-run', 'only say what is wrong')
+  .option('--json', 'print JSON')
+  .action((options) =>
+    withDatabase(async ({ url }) => {
+      await using client = await openConnection({ url, purpose: 'usage rebuild' })
+      const store = createRebuildStore(client)
+      return await rebuildUsageCommand({ rebuild: (wanted) => rebuildRollups(store, wanted), print }, options)
     }),
   )
 

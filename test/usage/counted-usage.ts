@@ -40,7 +40,7 @@ export async function expectedRollups(pool: pg.Pool): Promise<Rollups> {
   const { rows: records } = await pool.query(
     `select u.*, u.reserved_at::text as at, (
        select coalesce(sum(l.amount_nano), 0)::text from ledger_entries l
-       where l.request_id = u.request_id and l.budget_period_id is null) as net_nano
+       where l.reserved_at = u.reserved_at and l.request_id = u.request_id and l.budget_period_id is null) as net_nano
      from usage_records u where u.state <> 'reserved'`,
   )
   const sums: Record<string, Record<string, bigint[]>> = {}

@@ -184,6 +184,8 @@ const checkpointedMsMin = 500
  *
  * The sweeper may close a row between our look at it and our write to it, so rows that can have been closed are locked
  * first and looked at then (`seen`).
+ * PostgreSQL runs the parts that nobody reads from the last to the first: rollups, whose rows other replicas wait for,
+ * stand first, to be locked as late as can be.
  */
 const applySql = `
   with batch as materialized (
@@ -210,7 +212,13 @@ const applySql = `
     where r.reserved_at = batch.reserved_at and r.request_id = batch.request_id
       and seen.state = 'estimated' and seen.finish = 'orphaned'
     returning r.request_id, r.reserved_at, batch.provider_cost_nano - seen.provider_cost_nano as difference_nano
-  ), cleared as (
+  ), counted as (
+    select ${recordCounts('batch')} from batch join written using (reserved_at, request_id)
+    union all
+    select ${recordCounts('batch')} from batch join amended using (reserved_at, request_id)
+    union all
+    select ${recordTakenBack('seen')} from seen join amended using (reserved_at, request_id)
+  ), ${rollupCtes('counted')}, cleared as (
     -- What was said of the orphan's attempts was a guess.
     delete from usage_attempts a using amended
     where a.reserved_at = amended.reserved_at and a.request_id = amended.request_id
@@ -247,12 +255,6 @@ const applySql = `
     join amended using (reserved_at, request_id)
     where amended.difference_nano <> 0
     on conflict do nothing
-  ), ${budgetMovesSql}, counted as (
-    select ${recordCounts('batch')} from batch join written using (reserved_at, request_id)
-    union all
-    select ${recordCounts('batch')} from batch join amended using (reserved_at, request_id)
-    union all
-    select ${recordTakenBack('seen')} from seen join amended using (reserved_at, request_id)
-  ), ${rollupCtes('counted')}
+  ), ${budgetMovesSql}
   select (select count(*) from written)::integer + (select count(*) from amended)::integer as changed,
   ${budgetStandingSql}`
