@@ -5,10 +5,12 @@ import { runDoctor } from './cli/doctor.ts'
 import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
 import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
+import { openRerating } from './cli/open-rerating.ts'
 import { reasonOf } from './cli/reason-of.ts'
 import { seedDevelopmentDatabase } from './cli/seed.ts'
 import { tellGateways } from './cli/tell-gateways.ts'
 import { rebuildUsageCommand } from './cli/usage-rebuild.ts'
+import { rerateUsageCommand } from './cli/usage-rerate.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
@@ -28,6 +30,7 @@ import { fetchText } from './core/upstream/fetch-text.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
 import { rebuildRollups } from './core/usage/rebuild-rollups.ts'
+import { rerate } from './core/usage/rerate.ts'
 
 const loader = createConfigLoader(process.env)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -126,6 +129,26 @@ usage
       await using client = await openConnection({ url, purpose: 'usage rebuild' })
       const store = createRebuildStore(client)
       return await rebuildUsageCommand({ rebuild: (wanted) => rebuildRollups(store, wanted), print }, options)
+    }),
+  )
+
+usage
+  .command('rerate')
+  .description('compute anew what the calls of a model cost, and enter the difference')
+  .requiredOption('--from <when>', 'calls from this date (UTC) or time on', moment)
+  .requiredOption('--to <when>', 'calls before this date or time', moment)
+  .requiredOption('--model <name>', 'as usage records name it')
+  .option('--provider <name>', 'only calls that this provider answered')
+  .option('--price-version <id>', 'the price to use; the one in force now without it')
+  .option('--apply', 'really do it')
+  .option('--json', 'print JSON')
+  .action((options) =>
+    withDatabase(async ({ url, pools }) => {
+      await using client = await openConnection({ url, purpose: 'usage rerate' })
+      const clock = createDatabaseClock()
+      await synchronizeClock(pools.admin, clock)
+      const deps = await openRerating({ client, pool: pools.admin, clock, ...options })
+      return await rerateUsageCommand({ rerate: (wanted) => rerate(deps, wanted), print }, options)
     }),
   )
 

@@ -185,7 +185,7 @@ function providersByModel(providers: Iterable<ProviderEntry>): Map<string, Provi
  * The price list that describes a provider's models. Compatible servers have the one of their preset; what nobody
  * publishes prices for has only what the operator declared, for which the provider's own name stands.
  */
-function catalogOf({ name, type, settings }: StoredProvider): string {
+export function catalogOf({ name, type, settings }: StoredProvider): string {
   const { preset } = settings
   return catalogOfProviderType(type) ?? (typeof preset === 'string' && preset !== '' ? preset : name)
 }

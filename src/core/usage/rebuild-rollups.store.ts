@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { partitionsLock } from '../db/partitions.ts'
+import { inPatientTransaction } from '../db/patient-transaction.ts'
 import {
   addSql,
   groupColumns,
@@ -45,10 +45,6 @@ export interface RollupDifference {
   requests: bigint
   costNano: bigint
 }
-
-/** Whoever waits longer steps back, before PostgreSQL would look for a deadlock (after 1 s) and abort settlement. */
-const lockTimeoutMs = 200
-const attemptsMax = 40
 
 const dayTables: readonly RollupTable[] = [
   rollupTables.hourly,
@@ -127,26 +123,6 @@ export function createRebuildStore(client: pg.ClientBase): RebuildStore {
       }
     }
     return differences.filter((difference) => difference.rows > 0)
-  }
-}
-
-/** Each try is a transaction of its own and sees what has been committed meanwhile. */
-async function inPatientTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    await client.query('begin')
-    try {
-      // Records must not be dropped while they are counted. The job that drops them holds this for a minute at most.
-      await client.query(`set local lock_timeout = '2min'`)
-      await client.query(`select pg_advisory_xact_lock_shared(${partitionsLock})`)
-      await client.query(`set local lock_timeout = ${lockTimeoutMs}`)
-      const result = await work()
-      await client.query('commit')
-      return result
-    } catch (error) {
-      await client.query('rollback').catch(() => {}) // of a lost connection there is nothing to roll back
-      const { code } = error as { code?: string }
-      if (attempt === attemptsMax || (code !== '55P03' && code !== '40P01')) throw error
-    }
   }
 }
 
