@@ -1,0 +1,173 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { openRawConnection, postRequest } from '../support/raw-connection.ts'
+import { expectExactAccounts, recordsOf } from './kit/accounts.ts'
+import { callOnce } from './kit/caller.ts'
+import type { ProviderCall } from './kit/provider.ts'
+import { type ProviderScript, promptOf, promptTokens, type UsageKind } from './kit/provider-script.ts'
+import type { Replica } from './kit/replica.ts'
+import type { Tenant } from './kit/tenants.ts'
+import { models, openWorld, outputNanoPerToken, type World } from './kit/world.ts'
+
+// Processes take their time on a busy machine; nothing here waits longer than it must.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
+
+const accountsMsMax = 20_000
+
+let world: World
+let tenant: Tenant
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world[Symbol.asyncDispose]())
+beforeEach(async () => {
+  world.explainFailures()
+  // Wide enough never to refuse anything here, so that it counts whatever is spent.
+  const budgets = [{ scope: 'key' as const, amountNano: 1_000_000_000_000n }]
+  tenant = await world.tenants.create({ budgets })
+})
+
+const replicaFor = (index: number): Replica => world.replicas[index % world.replicas.length] as Replica
+
+/** The calls of this tenant, as the provider saw them. */
+async function callsOfTenant(): Promise<ProviderCall[]> {
+  const records = await recordsOf(world.postgres.pool, tenant)
+  return (await world.provider.calls()).filter(({ requestId }) => records.has(requestId))
+}
+
+describe('a client that leaves', () => {
+  const stages = [
+    ['before the body is whole', {}, 0],
+    ['while the provider is silent', { afterMs: 1_500 }, 1],
+    ['in the middle of a stream', { chunks: 40, everyMs: 50 }, 1],
+    ['after the last byte', { chunks: 2 }, 1],
+  ] as const satisfies readonly [string, ProviderScript, number][]
+
+  test.for(stages)('%s is accounted once, for what the provider did', async ([stage, script, callsPerClient]) => {
+    const clients = 9
+    const seenBefore = (await world.provider.calls()).length
+    await Promise.all(Array.from({ length: clients }, (_, client) => leave(replicaFor(client), client, stage, script)))
+    const expected = seenBefore + clients * callsPerClient
+    await eventually('the provider to have seen them', async () => (await world.provider.calls()).length >= expected)
+    await expectExactAccounts(world, accountsMsMax)
+    const calls = await callsOfTenant()
+    const records = await recordsOf(world.postgres.pool, tenant)
+    expect(calls).toHaveLength(clients * callsPerClient)
+    expect(records.size).toBe(clients * callsPerClient)
+    for (const { end, requestId } of calls) {
+      const record = records.get(requestId)
+      if (stage === 'after the last byte') {
+        expect(record).toMatchObject({ finish: 'stop', usage_source: 'provider' })
+      } else {
+        // The gateway has hung up on the provider, and what was asked for is not free.
+        expect(end?.how).toBe('client_gone')
+        expect(record).toMatchObject({ state: 'settled', finish: 'client_disconnected', usage_source: 'counted' })
+      }
+      if (stage === 'in the middle of a stream') {
+        // Each word is five bytes: more than one token by our count, less than two.
+        const words = end?.chunksSent ?? 0
+        const cost = BigInt(record?.provider_cost_nano ?? 0)
+        expect(words).toBeGreaterThan(0)
+        expect(cost).toBeGreaterThan(0n)
+        expect(cost).toBeLessThanOrEqual(BigInt(words) * 2n * outputNanoPerToken)
+      }
+    }
+  })
+
+  async function leave(replica: Replica, client: number, stage: string, script: ProviderScript): Promise<void> {
+    const stream = stage !== 'while the provider is silent' || client % 2 === 0
+    const body = { model: models.byOutput, stream, messages: [{ role: 'user', content: promptOf(script) }] }
+    using connection = await openRawConnection(replica.restUrl)
+    const request = postRequest('/v1/chat/completions', tenant.secret, body)
+    if (stage === 'before the body is whole') {
+      connection.send(request.slice(0, -10))
+      await delay(50)
+      return
+    }
+    const seenBefore = (await world.provider.calls()).length
+    connection.send(request)
+    if (stage === 'while the provider is silent') {
+      await eventually('the call to arrive', async () => (await world.provider.calls()).length > seenBefore)
+      await delay(100)
+    } else if (stage === 'in the middle of a stream') {
+      await eventually('the first words', () => connection.received.split('word').length > 3)
+    } else {
+      await eventually('the end of the answer', () => connection.received.includes('[DONE]'))
+    }
+  }
+})
+
+describe('a provider', () => {
+  const wordBytes = 5
+  const chunks = 8
+
+  test.for(['none', 'negative', 'fractional', 'huge'] satisfies UsageKind[])(
+    'whose usage is %s is accounted by our own count',
+    async (usage) => {
+      for (const stream of [false, true]) {
+        const outcomes = await Promise.all(
+          world.replicas.map((replica) => callOnce(replica, tenant, { chunks, usage }, { stream })),
+        )
+        expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world.replicas.map(() => true))
+      }
+      await expectExactAccounts(world, accountsMsMax)
+      const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
+      expect(records).toHaveLength(2 * world.replicas.length)
+      const tokens = (chunks * wordBytes) / 4
+      for (const record of records) {
+        expect(record).toMatchObject({
+          state: 'settled',
+          usage_source: 'counted',
+          output_tokens: String(tokens),
+          provider_cost_nano: String(BigInt(tokens) * outputNanoPerToken),
+        })
+        expect(record.implausible_usage === null).toBe(usage === 'none')
+      }
+    },
+  )
+
+  test('that tells its usage is believed', async () => {
+    const script = { chunks: 4, outputTokens: 77 }
+    const outcomes = await Promise.all(
+      world.replicas.map((replica) => callOnce(replica, tenant, script, { model: models.priced })),
+    )
+    expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world.replicas.map(() => true))
+    await expectExactAccounts(world, accountsMsMax)
+    for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+      expect(record).toMatchObject({
+        usage_source: 'provider',
+        input_tokens: String(promptTokens),
+        output_tokens: '77',
+        provider_cost_nano: String(promptTokens * 1_000 + 77 * 4_000),
+      })
+    }
+  })
+
+  test('that breaks off never looks finished, and what came of it is accounted', async () => {
+    const outcomes = await Promise.all(
+      world.replicas.flatMap((replica) => [
+        callOnce(replica, tenant, { chunks, cutAfterChunks: 4 }, { stream: true }),
+        callOnce(replica, tenant, { chunks, cutAfterChunks: 4 }),
+      ]),
+    )
+    expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(outcomes.map(() => false))
+    await expectExactAccounts(world, accountsMsMax)
+    const records = await recordsOf(world.postgres.pool, tenant)
+    expect(records.size).toBe(outcomes.length)
+    for (const { requestId, stream } of await callsOfTenant()) {
+      const record = records.get(requestId)
+      expect(record?.finish).toBe('provider_error')
+      if (stream) expect(record).toMatchObject({ usage_source: 'counted', output_tokens: String((4 * wordBytes) / 4) })
+    }
+  })
+
+  test('that fails is not paid', async () => {
+    const outcomes = await Promise.all(world.replicas.map((replica) => callOnce(replica, tenant, { status: 500 })))
+    expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 502))
+    await expectExactAccounts(world, accountsMsMax)
+    for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+      expect(record).toMatchObject({ state: 'released', provider_cost_nano: '0' })
+    }
+  })
+})
