@@ -180,3 +180,39 @@ function wronglyCounted(calls: readonly ProviderCall[], records: readonly Accoun
     return agrees ? [] : [{ requestId, told: end?.usage, record }]
   })
 }
+
+/** What the budgets of a tenant have lent at this moment, all together. */
+export async function leasedNano(pool: pg.Pool, { budgetIds }: Tenant): Promise<bigint> {
+  const { rows } = await pool.query<{ leased: string }>(
+    `select coalesce(sum(p.leased_nano), 0)::text as leased from budget_periods p where p.budget_id = any($1)`,
+    [budgetIds],
+  )
+  return BigInt(rows[0]?.leased ?? 0)
+}
+
+/** What the budgets of a tenant have been charged so far, in the order in which they were asked for. */
+export async function committedNano(pool: pg.Pool, { budgetIds }: Tenant): Promise<bigint[]> {
+  const { rows } = await pool.query<{ committed: string }>(
+    `select coalesce(sum(p.committed_nano), 0)::text as committed
+     from unnest($1::uuid[]) with ordinality as wanted (id, place)
+     left join budget_periods p on p.budget_id = wanted.id
+     group by wanted.place
+     order by wanted.place`,
+    [budgetIds],
+  )
+  return rows.map(({ committed }) => BigInt(committed))
+}
+
+/** Charges and adjustments together, by request id, one sum for each budget period that was charged. */
+export async function netCharges(pool: pg.Pool, { keyId }: Tenant): Promise<Map<string, bigint[]>> {
+  const { rows } = await pool.query<{ request_id: string; amount: string }>(
+    `select l.request_id, sum(l.amount_nano)::text as amount
+     from ledger_entries l
+     where l.key_id = $1
+     group by l.request_id, l.budget_period_id`,
+    [keyId],
+  )
+  const sums = new Map<string, bigint[]>()
+  for (const { request_id, amount } of rows) sums.set(request_id, [...(sums.get(request_id) ?? []), BigInt(amount)])
+  return sums
+}
