@@ -4,7 +4,8 @@ import { SkipReport } from './test/support/skip-report.ts'
 /**
  * Unit tests sit beside the file they prove and need nothing; the suites under test/ get a PostgreSQL (one embedded
  * cluster per run, a migrated template database copied for each file) from test/support/global-setup.ts. A test that
- * needs a server that is not there calls `skip('no Redis found')`, and the end of the output says so.
+ * needs a server that is not there calls `skip('no Redis found')`, and the end of the output says so. Those under
+ * test/faults/ start all their servers themselves, in order to break them.
  */
 export default defineConfig({
   test: {
@@ -15,11 +16,14 @@ export default defineConfig({
         test: {
           name: 'suites',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/faults/**'],
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
       },
+      // After the others: with three gateways to each file, it wants the machine for itself.
+      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], sequence: { groupOrder: 1 } } },
     ],
   },
 })

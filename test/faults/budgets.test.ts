@@ -102,8 +102,8 @@ describe('budgets of keys, their team and their organization that overlap', () =
     const until = performance.now() + shortOrLong(3_000, 6_000)
     const spending: SpendingCall[] = []
     await Promise.all(
-      Array.from({ length: clients }, async (_, client) => {
-        for (let call = client; performance.now() < until; call++) {
+      Array.from({ length: clients }, async () => {
+        while (performance.now() < until) {
           const tenant = random.oneOf(tenants)
           spending.push(await spend(random, tenant, replicaOf(random.whole(0, 2))))
           await delay(random.whole(0, 60))
@@ -131,7 +131,6 @@ describe('budgets of keys, their team and their organization that overlap', () =
       spending
         .filter(({ outcome }) => outcome.status === 429)
         .map(({ outcome, worstNano, tenant }) => ({
-          startMs: outcome.sentMs,
           refusedMs: outcome.endedMs,
           worstNano,
           scopeIds: scopeIdsOf(tenant),

@@ -188,6 +188,26 @@ describe('gone for longer than its heartbeat allows', () => {
     }
   })
 
+  test.concurrent('its slots of a concurrency limit are free again, and nobody gets more than there are', async ({
+    skip,
+  }) => {
+    if (!world.redis) skip('no redis-server found')
+    const maxConcurrent = 6
+    const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
+    const [first, lost] = replicas
+    // It is killed by the first of these tests, while all of these are under way.
+    const held = Promise.all(
+      Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
+    )
+    await eventually('the slots to be taken', async () => {
+      const { status, code } = await callOnce(first, tenant)
+      return status === 429 && code === 'concurrency_limit_exceeded'
+    })
+    expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
+    expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
+    await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+  })
+
   test('the books of all that are exact', async () => {
     await expectExactAccounts(world, patienceMs)
   })

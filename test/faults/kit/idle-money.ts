@@ -16,7 +16,6 @@ export interface BudgetedCall {
 }
 
 export interface RefusedCall {
-  startMs: number
   refusedMs: number
   worstNano: bigint
   /** Whose budgets it counts against. */
@@ -26,8 +25,7 @@ export interface RefusedCall {
 /**
  * For how long, at most, every budget of a refused call had room for it, without a break, up to the moment at which it
  * was refused. Counted from outside, and in the gateway's favour: an admitted call takes its worst case from the moment
- * its client sent it until the client has the answer, and what it cost from then on. No longer than the call itself
- * waited, since before it nobody had been asked.
+ * its client sent it until the client has the answer, and what it cost from then on.
  */
 export function longestIdleBeforeRefusal(
   budgets: readonly SpentBudget[],
@@ -39,28 +37,32 @@ export function longestIdleBeforeRefusal(
       .filter(({ scopeId }) => call.scopeIds.includes(scopeId))
       .map((budget) => roomSinceMs(budget, call))
     // Room is needed everywhere at once.
-    longestMs = Math.max(longestMs, call.refusedMs - Math.max(...roomSince, call.startMs))
+    longestMs = Math.max(longestMs, call.refusedMs - Math.max(...roomSince))
   }
   return { longestMs }
 }
 
 /** Since when there has been room for it without a break; the moment of the refusal when there was none. */
-function roomSinceMs({ limitNano, calls }: SpentBudget, { startMs, refusedMs, worstNano }: RefusedCall): number {
+function roomSinceMs({ limitNano, calls }: SpentBudget, { refusedMs, worstNano }: RefusedCall): number {
   const admitted = calls.filter(({ costNano }) => costNano > 0n)
   const takenAt = (atMs: number): bigint =>
     admitted.reduce((sum, call) => {
       if (call.startMs > atMs) return sum
       return sum + (call.endMs > atMs ? call.worstNano : call.costNano)
     }, 0n)
-  // What is taken rises where a call begins and falls where one ends, so these are the moments to look at.
+  // What is taken changes where a call begins and where one ends, so these are the moments to look at.
   const moments = admitted
     .flatMap((call) => [call.startMs, call.endMs])
-    .filter((atMs) => atMs > startMs && atMs < refusedMs)
+    .filter((atMs) => atMs < refusedMs)
     .sort((a, b) => b - a)
+  if (takenAt(refusedMs) + worstNano > limitNano) return refusedMs
   let sinceMs = refusedMs
-  for (const atMs of [...moments, startMs]) {
-    if (takenAt(atMs) + worstNano > limitNano) break
+  for (const atMs of moments) {
+    // What holds from this moment to the next one has been looked at; now what holds just before it.
     sinceMs = atMs
+    if (takenAt(atMs - justBeforeMs) + worstNano > limitNano) break
   }
   return sinceMs
 }
+
+const justBeforeMs = 0.000_1
