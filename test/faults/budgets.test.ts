@@ -4,6 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { committedNano, expectExactAccounts, recordsOf } from './kit/accounts.ts'
 import { callOnce, type Outcome, tally } from './kit/caller.ts'
 import { longestIdleBeforeRefusal } from './kit/idle-money.ts'
+import { leasesBudgets } from './kit/landed.ts'
 import { isLong, shortOrLong } from './kit/length.ts'
 import { createRandom, type Random } from './kit/random.ts'
 import type { Replica } from './kit/replica.ts'
@@ -23,7 +24,7 @@ beforeEach(() => world.explainFailures())
 
 const replicaOf = (call: number): Replica => world.replicas[call % world.replicas.length] as Replica
 
-/** How many of this tenant's calls the provider has seen: those on record, and those that never got one. */
+/** How many calls the provider has seen that it had not seen before. */
 async function callsSeen(before: ReadonlySet<string>): Promise<number> {
   return (await world.provider.calls()).filter(({ requestId }) => !before.has(requestId)).length
 }
@@ -31,7 +32,7 @@ async function callsSeen(before: ReadonlySet<string>): Promise<number> {
 const idsSeen = async (): Promise<ReadonlySet<string>> =>
   new Set((await world.provider.calls()).map(({ requestId }) => requestId))
 
-describe('a hard limit of five worst cases, and 200 calls at once over three replicas', () => {
+describe.runIf(leasesBudgets)('a hard limit of five worst cases, and 200 calls at once over three replicas', () => {
   const calls = 200
   const maxTokens = 50
   const worstCaseNano = BigInt(maxTokens) * outputNanoPerToken
@@ -91,7 +92,7 @@ function expectRefusedForGood(outcomes: readonly Outcome[]): void {
   }
 }
 
-describe('budgets of keys, their team and their organization that overlap', () => {
+describe.runIf(leasesBudgets)('budgets of keys, their team and their organization that overlap', () => {
   const seeds = isLong ? Array.from({ length: 50 }, (_, index) => index + 1) : [1, 2, 3]
 
   test.for(seeds)('seed %i: never overspent, and nobody is refused while money lies idle', async (seed) => {

@@ -4,6 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { openRawConnection, postRequest } from '../support/raw-connection.ts'
 import { expectExactAccounts, recordsOf } from './kit/accounts.ts'
 import { callOnce } from './kit/caller.ts'
+import { createMoneyWatch } from './kit/money-watch.ts'
 import type { ProviderCall } from './kit/provider.ts'
 import { type ProviderScript, promptOf, promptTokens, type UsageKind } from './kit/provider-script.ts'
 import type { Replica } from './kit/replica.ts'
@@ -170,4 +171,81 @@ describe('a provider', () => {
       expect(record).toMatchObject({ state: 'released', provider_cost_nano: '0' })
     }
   })
+})
+
+describe('books that are wrong are found', () => {
+  const wrongs = [
+    ['a record is missing', 'delete from usage_records where request_id = $1', /calls have none/],
+    ['a record was left open', `update usage_records set state = 'reserved' where request_id = $1`, /calls have none/],
+    [
+      'a call has two records',
+      `insert into usage_records (request_id, reserved_at, organization_id, key_id, operation, door, requested_model,
+         state, owner_replica)
+       select request_id, reserved_at + interval '1 ms', organization_id, key_id, operation, door, requested_model,
+         'released', owner_replica
+       from usage_records where request_id = $1`,
+      /M2/,
+    ],
+    [
+      'a call is charged twice',
+      `insert into ledger_entries (id, request_id, reserved_at, kind, seq, amount_nano, budget_period_id,
+         organization_id, key_id)
+       select gen_random_uuid(), request_id, reserved_at, kind, 7, amount_nano, budget_period_id, organization_id,
+         key_id
+       from ledger_entries where request_id = $1`,
+      /M3/,
+    ],
+    ['a charge is missing', 'delete from ledger_entries where request_id = $1', /M3/],
+    ['a charge is wrong', 'update ledger_entries set amount_nano = amount_nano - 1 where request_id = $1', /M3/],
+    ['a settled call is adjusted', `update ledger_entries set kind = 'adjust' where request_id = $1`, /M3/],
+    ['a cost is wrong', 'update usage_attempts set cost_nano = cost_nano + 1 where request_id = $1', /M4/],
+    ['a count is wrong', 'update usage_records set output_tokens = output_tokens + 1 where request_id = $1', /M4/],
+    [
+      'something is still leased',
+      `with period as (${onePeriodSql('leased_nano')})
+       select 1 from period where $1::uuid is not null`,
+      /Still leased/,
+    ],
+    [
+      'something is committed that was never charged',
+      `with period as (${onePeriodSql('committed_nano')})
+       select 1 from period where $1::uuid is not null`,
+      /M7/,
+    ],
+  ] as const
+
+  test.for(wrongs)('%s', async ([, sql, complaint]) => {
+    const outcome = await callOnce(replicaFor(0), tenant, { outputTokens: 9 })
+    await expectExactAccounts(world, accountsMsMax)
+    const client = await world.postgres.pool.connect()
+    try {
+      await client.query('begin')
+      await client.query('set local session_replication_role = replica') // the ledger refuses changes to everybody else
+      await client.query(sql, [outcome.requestId])
+      await expect(expectExactAccounts({ ...world, postgres: { pool: client } }, 100)).rejects.toThrow(complaint)
+    } finally {
+      await client.query('rollback')
+      client.release()
+    }
+    await expectExactAccounts(world, accountsMsMax)
+  })
+
+  /** Of the tenant's budget or of any other; of one made up while there are none. */
+  function onePeriodSql(column: 'leased_nano' | 'committed_nano'): string {
+    return `insert into budget_periods (id, budget_id, period_start, limit_nano, mode, ${column})
+      select gen_random_uuid(), b.id, '2001-01-01', 1000, 'soft', 5 from budgets b limit 1
+      returning id`
+  }
+})
+
+test('a hard budget that is overspent for a moment is noticed', async () => {
+  const { pool } = world.postgres
+  await using watch = createMoneyWatch(pool)
+  await pool.query(
+    `insert into budget_periods (id, budget_id, period_start, limit_nano, mode, committed_nano, leased_nano)
+     select gen_random_uuid(), b.id, '2001-01-01', 10, 'hard', 6, 5 from budgets b limit 1`,
+  )
+  await eventually('the breach to be noticed', () => watch.breaches.length > 0)
+  await pool.query(`delete from budget_periods where period_start = '2001-01-01'`)
+  expect(watch.breaches).toEqual([expect.stringMatching(/committed 6 \+ leased 5 > limit 10$/)])
 })

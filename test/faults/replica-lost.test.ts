@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts, leasedNano, netCharges, recordsOf } from './kit/accounts.ts'
 import { callOnce, startLoad, tally } from './kit/caller.ts'
+import { leasesBudgets } from './kit/landed.ts'
 import { shortOrLong } from './kit/length.ts'
 import type { ProviderCall } from './kit/provider.ts'
 import type { ProviderScript } from './kit/provider-script.ts'
@@ -103,7 +104,7 @@ test('paused for less than its heartbeat allows: nothing is estimated, and its a
   )
 })
 
-describe('gone for longer than its heartbeat allows', () => {
+describe.runIf(leasesBudgets)('gone for longer than its heartbeat allows', () => {
   const streams = 6
 
   test.concurrent('lost with its disk: what was checkpointed is closed as an estimate, and what it held is free', async () => {

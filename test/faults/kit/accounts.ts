@@ -1,9 +1,18 @@
 import type pg from 'pg'
 import { expect } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
-import type { ProviderCall } from './provider.ts'
+import type { MoneyWatch } from './money-watch.ts'
+import type { FaultProvider, ProviderCall } from './provider.ts'
 import type { Tenant } from './tenants.ts'
-import type { World } from './world.ts'
+
+type Database = pg.Pool | pg.ClientBase
+
+/** A world, as far as it concerns its books. */
+export interface Books {
+  postgres: { pool: Database }
+  provider: Pick<FaultProvider, 'calls'>
+  watch: Pick<MoneyWatch, 'breaches'>
+}
 
 /** A call as the database has it. */
 export interface AccountedCall {
@@ -21,7 +30,7 @@ export interface AccountedCall {
 }
 
 /** Of one tenant's records, by request id. */
-export async function recordsOf(pool: pg.Pool, tenant: Tenant): Promise<Map<string, AccountedCall>> {
+export async function recordsOf(pool: Database, tenant: Tenant): Promise<Map<string, AccountedCall>> {
   const { rows } = await pool.query<AccountedCall>(`${selectRecords} where r.key_id = $1`, [tenant.keyId])
   return new Map(rows.map((row) => [row.request_id, row]))
 }
@@ -40,7 +49,7 @@ export async function recordsOf(pool: pg.Pool, tenant: Tenant): Promise<Map<stri
  * @param msMax - how long the books may take
  */
 export async function expectExactAccounts(
-  { postgres: { pool }, provider, watch }: World,
+  { postgres: { pool }, provider, watch }: Books,
   msMax: number,
 ): Promise<readonly AccountedCall[]> {
   const calls = await provider.calls()
@@ -55,13 +64,11 @@ export async function expectExactAccounts(
       cause,
     })
   })
-  await eventually(
-    'nothing to be leased any more',
-    async () => (await leased(pool)).length === 0,
-    Math.max(msMax, 5_000),
-  ).catch(async (cause: unknown) => {
-    throw new Error(`Still leased: ${JSON.stringify(await leased(pool))}`, { cause })
-  })
+  await eventually('nothing to be leased any more', async () => (await leased(pool)).length === 0, msMax).catch(
+    async (cause: unknown) => {
+      throw new Error(`Still leased: ${JSON.stringify(await leased(pool))}`, { cause })
+    },
+  )
 
   const { rows: records } = await pool.query<AccountedCall>(selectRecords)
   expect(watch.breaches, 'M1').toEqual([])
@@ -85,7 +92,7 @@ const selectRecords = `
     r.provider_cost_nano, r.charged_nano, r.unpriced, r.implausible_usage
   from usage_records r`
 
-async function unaccounted(pool: pg.Pool, ids: readonly string[]): Promise<string[]> {
+async function unaccounted(pool: Database, ids: readonly string[]): Promise<string[]> {
   const { rows } = await pool.query<{ id: string }>(
     `select seen.id from unnest($1::uuid[]) as seen (id)
      where not exists (
@@ -95,7 +102,7 @@ async function unaccounted(pool: pg.Pool, ids: readonly string[]): Promise<strin
   return rows.map(({ id }) => id)
 }
 
-async function leased(pool: pg.Pool): Promise<object[]> {
+async function leased(pool: Database): Promise<object[]> {
   const { rows } = await pool.query<object>(`
     select p.id as period, p.leased_nano, coalesce(sum(l.amount_nano), 0)::text as in_leases
     from budget_periods p
@@ -105,7 +112,7 @@ async function leased(pool: pg.Pool): Promise<object[]> {
   return rows
 }
 
-async function violations(pool: pg.Pool, sql: string): Promise<object[]> {
+async function violations(pool: Database, sql: string): Promise<object[]> {
   const { rows } = await pool.query<object>(`select * from (${sql}) as found limit 10`)
   return rows
 }
@@ -182,7 +189,7 @@ function wronglyCounted(calls: readonly ProviderCall[], records: readonly Accoun
 }
 
 /** What the budgets of a tenant have lent at this moment, all together. */
-export async function leasedNano(pool: pg.Pool, { budgetIds }: Tenant): Promise<bigint> {
+export async function leasedNano(pool: Database, { budgetIds }: Tenant): Promise<bigint> {
   const { rows } = await pool.query<{ leased: string }>(
     `select coalesce(sum(p.leased_nano), 0)::text as leased from budget_periods p where p.budget_id = any($1)`,
     [budgetIds],
@@ -191,7 +198,7 @@ export async function leasedNano(pool: pg.Pool, { budgetIds }: Tenant): Promise<
 }
 
 /** What the budgets of a tenant have been charged so far, in the order in which they were asked for. */
-export async function committedNano(pool: pg.Pool, { budgetIds }: Tenant): Promise<bigint[]> {
+export async function committedNano(pool: Database, { budgetIds }: Tenant): Promise<bigint[]> {
   const { rows } = await pool.query<{ committed: string }>(
     `select coalesce(sum(p.committed_nano), 0)::text as committed
      from unnest($1::uuid[]) with ordinality as wanted (id, place)
@@ -204,7 +211,7 @@ export async function committedNano(pool: pg.Pool, { budgetIds }: Tenant): Promi
 }
 
 /** Charges and adjustments together, by request id, one sum for each budget period that was charged. */
-export async function netCharges(pool: pg.Pool, { keyId }: Tenant): Promise<Map<string, bigint[]>> {
+export async function netCharges(pool: Database, { keyId }: Tenant): Promise<Map<string, bigint[]>> {
   const { rows } = await pool.query<{ request_id: string; amount: string }>(
     `select l.request_id, sum(l.amount_nano)::text as amount
      from ledger_entries l
