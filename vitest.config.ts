@@ -22,8 +22,9 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      // After the others: with three gateways to each file, it wants the machine for itself.
-      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], sequence: { groupOrder: 1 } } },
+      // After the others, for with three gateways to each file it wants the machine for itself; two at a time, for mostly
+      // it waits.
+      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], sequence: { groupOrder: 1 }, maxWorkers: 2 } },
     ],
   },
 })
