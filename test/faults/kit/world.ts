@@ -49,7 +49,7 @@ export async function openWorld({ replicas: count = 3, config: more = {} }: Worl
   await mkdir(path.join(folder, 'postgres'))
   const [postgres, redis, provider] = await Promise.all([
     startFaultPostgres(folder),
-    startFaultRedis(folder),
+    startFaultRedis(),
     startProvider(folder),
   ])
   opening.use(postgres)
