@@ -41,7 +41,7 @@ export async function recordsOf(pool: Database, tenant: Tenant): Promise<Map<str
  *
  * - M1: at no look of the watch was a hard budget overspent;
  * - M2: one terminal record for each call that the provider has seen, no record left open;
- * - M3: one charge for each call and budget, of exactly what the record says;
+ * - M3: one charge for each call, and for each of its budgets, of exactly what the record says;
  * - M4: that is what its units cost at the price of its version, and the units are the provider's where it told them;
  * - M5: nothing is leased;
  * - M7: what is committed is the sum of the ledger.
@@ -120,27 +120,29 @@ async function violations(pool: Database, sql: string): Promise<object[]> {
 const twiceRecordedSql = `
   select r.request_id, count(*) as records from usage_records r group by r.request_id having count(*) > 1`
 
-/** Each budget that the call counts against has one charge; where there is none, the charge names no budget. */
+/**
+ * What a call costs stands in the ledger once for itself, without a period, and once for each period that it counts in;
+ * as one charge, or as a charge and what a late finisher has adjusted.
+ */
 const chargesSql = `
   with wanted as (
-    select r.request_id, period.id as budget_period_id, r.provider_cost_nano as amount_nano
+    select r.request_id, r.state, period.id as budget_period_id, r.provider_cost_nano as amount_nano
     from usage_records r
-    cross join lateral unnest(
-      case when cardinality(r.budget_period_ids) = 0 then array[null::uuid] else r.budget_period_ids end
-    ) as period (id)
+    cross join lateral unnest(array_append(r.budget_period_ids, null)) as period (id)
     where r.provider_cost_nano <> 0
   ), charged as (
-    select l.request_id, l.budget_period_id, count(*) as charges, sum(l.amount_nano) as amount_nano
+    select l.request_id, l.budget_period_id, count(*) filter (where l.kind = 'charge') as charges,
+      sum(l.amount_nano) as amount_nano
     from ledger_entries l
-    where l.kind = 'charge' and l.amount_nano <> 0
     group by 1, 2
   )
   select coalesce(w.request_id, c.request_id) as request_id, coalesce(w.budget_period_id, c.budget_period_id) as period,
-    w.amount_nano as wanted, c.amount_nano as charged, c.charges
+    coalesce(w.amount_nano, 0) as wanted, coalesce(c.amount_nano, 0) as charged, c.charges
   from wanted w
   full join charged c
     on c.request_id = w.request_id and c.budget_period_id is not distinct from w.budget_period_id
-  where w.request_id is null or c.request_id is null or c.charges <> 1 or c.amount_nano <> w.amount_nano`
+  where coalesce(w.amount_nano, 0) <> coalesce(c.amount_nano, 0) or c.charges > 1
+    or (c.charges <> 1 and w.state is distinct from 'estimated')`
 
 const adjustmentsSql = `
   select l.request_id, l.amount_nano, r.state
@@ -210,7 +212,7 @@ export async function committedNano(pool: Database, { budgetIds }: Tenant): Prom
   return rows.map(({ committed }) => BigInt(committed))
 }
 
-/** Charges and adjustments together, by request id, one sum for each budget period that was charged. */
+/** Charges and adjustments together, by request id: one sum for the call itself and one for each of its periods. */
 export async function netCharges(pool: Database, { keyId }: Tenant): Promise<Map<string, bigint[]>> {
   const { rows } = await pool.query<{ request_id: string; amount: string }>(
     `select l.request_id, sum(l.amount_nano)::text as amount
