@@ -86,6 +86,29 @@ describe.runIf(leasesBudgets)('a hard limit of five worst cases, and 200 calls a
   })
 })
 
+test.runIf(leasesBudgets)(
+  'a provider that reports more than the worst case: the excess is committed and named, and the next call refused',
+  async () => {
+    const maxTokens = 10
+    const budgets = [{ scope: 'team' as const, amountNano: 2n * 10n * outputNanoPerToken }]
+    const tenant = await world.tenants.create({ budgets })
+    const outcomes = [
+      await callOnce(replicaOf(0), tenant, { outputTokens: 25 }, { maxTokens }),
+      await callOnce(replicaOf(1), tenant, {}, { maxTokens }),
+    ]
+    expect(tally(outcomes)).toEqual({ 200: 1, '429 budget_exceeded': 1 })
+    await expectExactAccounts(world, accountsMsMax)
+    expect(await committedNano(world.postgres.pool, tenant)).toEqual([25n * outputNanoPerToken])
+    const { rows } = await world.postgres.pool.query(
+      'select r.reserved_nano, r.overrun_nano from usage_records r where r.key_id = $1',
+      [tenant.keyId],
+    )
+    expect(rows).toEqual([
+      { reserved_nano: String(10n * outputNanoPerToken), overrun_nano: String(15n * outputNanoPerToken) },
+    ])
+  },
+)
+
 function expectRefusedForGood(outcomes: readonly Outcome[]): void {
   for (const { status, headers } of outcomes) {
     if (status === 429) expect(headers.get('x-should-retry')).toBe('false')
