@@ -61,6 +61,7 @@ test.runIf(limitsRates)(
     redisOr(context)
     const perMinute = 60
     const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: perMinute }] })
+    await world.introduce(tenant)
     const seconds = shortOrLong(10, 150)
     const callsPerSecond = 30
     const startedMs = performance.now()
@@ -91,10 +92,13 @@ test.runIf(limitsRates)(
   async (context) => {
     const redis = redisOr(context)
     const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60 }] })
+    await world.introduce(tenant)
     const strict = await world.tenants.create({
       rateLimits: [{ scope: 'key', requestsPerMinute: 60_000, strict: true }],
     })
+    await world.introduce(strict)
     const busy = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
+    await world.introduce(busy)
     for (const replica of world.replicas) await callOnce(replica, strict)
     const before = (await askEachReplica(busy, 30)).flat()
     redis.freeze()
@@ -134,7 +138,9 @@ test.runIf(limitsRates)(
 test.runIf(limitsRates)('refused: calls go on under the local share', async (context) => {
   const redis = redisOr(context)
   const tenant = await world.tenants.create({ rateLimits: [{ scope: 'organization', requestsPerMinute: 30 }] })
+  await world.introduce(tenant)
   const busy = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
+  await world.introduce(busy)
   redis.proxy.mode = 'down'
   try {
     expect((await askEachReplica(tenant, 20)).map(passed)).toEqual([10, 10, 10])
@@ -152,6 +158,7 @@ test.runIf(limitsRates)('flushed: a window begins anew, and money is none of its
     rateLimits: [{ scope: 'team', requestsPerMinute: 15 }],
     budgets: [{ scope: 'team', amountNano: 20n * 10n * 1_000_000n }],
   })
+  await world.introduce(tenant)
   const ask = () =>
     Promise.all(
       Array.from({ length: 40 }, (_, call) =>

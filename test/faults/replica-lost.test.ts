@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts, leasedNano, netCharges, recordsOf } from './kit/accounts.ts'
-import { callOnce, startLoad, tally } from './kit/caller.ts'
-import { leasesBudgets } from './kit/landed.ts'
+import { callOnce } from './kit/caller.ts'
+import { limitsRates } from './kit/landed.ts'
 import { shortOrLong } from './kit/length.ts'
 import type { ProviderCall } from './kit/provider.ts'
 import type { ProviderScript } from './kit/provider-script.ts'
 import type { Replica } from './kit/replica.ts'
-import type { Tenant } from './kit/tenants.ts'
+import { type Tenant, wideBudgets } from './kit/tenants.ts'
 import { openWorld, outputNanoPerToken, type World } from './kit/world.ts'
 
 vi.setConfig({ testTimeout: shortOrLong(150_000, 400_000), hookTimeout: 120_000 })
@@ -26,190 +26,116 @@ beforeAll(async () => {
 afterAll(() => world[Symbol.asyncDispose]())
 beforeEach(() => world.explainFailures())
 
-/** With budgets that refuse nothing here, and that hence have leases all the time. */
-const wealthyTenant = (): Promise<Tenant> =>
-  world.tenants.create({
-    budgets: [
-      { scope: 'key', amountNano: 1_000_000_000_000n },
-      { scope: 'organization', amountNano: 2_000_000_000_000n, period: 'month' },
-    ],
-  })
-
 async function callsOf(tenant: Tenant): Promise<ProviderCall[]> {
   const records = await recordsOf(world.postgres.pool, tenant)
   return (await world.provider.calls()).filter(({ requestId }) => records.has(requestId))
 }
 
-/** What clients of all sorts ask for, some of it long enough to be checkpointed several times. */
-const assortedScripts: readonly ProviderScript[] = [
-  { chunks: 2 },
-  { chunks: 5, afterMs: 120 },
-  { chunks: 40, everyMs: 100 },
-  { chunks: 10, everyMs: 20, outputTokens: 33 },
-  { afterMs: 3_000, chunks: 4 },
-]
-const assorted = (client: number): ProviderScript => assortedScripts[client % assortedScripts.length] as ProviderScript
+const streams = 6
 
-test('killed under load with streams open, and started again on its data folder: all is accounted, once', async () => {
-  const tenant = await wealthyTenant()
-  for (let round = 0; round < shortOrLong(1, 10); round++) {
-    const victim = replicas[round % replicas.length] as Replica
-    const load = (of: readonly Replica[]) =>
-      startLoad(tenant, {
-        clients: 10,
-        replica: (client) => of[client % of.length],
-        script: assorted,
-        options: (client) => ({ stream: client % 5 !== 1 }),
-      })
-    const onVictim = load([victim])
-    const onOthers = load(replicas.filter((replica) => replica !== victim))
-    await delay(3_000)
-    await victim.kill()
-    await delay(1_500)
-    const [cutShort, served] = [await onVictim.stop(), await onOthers.stop()]
-    await victim.start()
-
-    // Those who were with another replica have not noticed.
-    expect(tally(served)).toEqual({ 200: served.length })
-    expect(cutShort.some(({ isWhole }) => isWhole)).toBe(true)
-    expect(cutShort.some(({ isWhole }) => !isWhole)).toBe(true)
-    await expectExactAccounts(world, patienceMs)
-    const records = await recordsOf(world.postgres.pool, tenant)
-    for (const { requestId, isWhole } of [...cutShort, ...served]) {
-      // Who has seen the end of an answer pays what the provider said, killed or not.
-      if (isWhole) expect(records.get(requestId ?? '')).toMatchObject({ state: 'settled', usage_source: 'provider' })
-    }
+test.concurrent('lost with its disk: what was checkpointed is closed as an estimate, and what it held is free', async () => {
+  const tenant = await world.tenants.create({ budgets: wideBudgets })
+  const [, lost] = replicas
+  const script: ProviderScript = { chunks: 1_000, everyMs: 100 }
+  const outcomes = Promise.all(Array.from({ length: streams }, () => callOnce(lost, tenant, script, { stream: true })))
+  // Long enough to have been checkpointed twice.
+  await delay(4_500)
+  await lost.kill()
+  const killedMs = performance.now()
+  await lost.loseDisk()
+  expect((await outcomes).some(({ isWhole }) => isWhole)).toBe(false)
+  await eventually(
+    'its calls to be closed',
+    async () => {
+      const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
+      return records.length === streams && records.every(({ state }) => state === 'estimated')
+    },
+    patienceMs,
+  )
+  await eventually(
+    'its leases to be returned',
+    async () => (await leasedNano(world.postgres.pool, tenant)) === 0n,
+    patienceMs,
+  )
+  expect(performance.now() - killedMs).toBeLessThan(patienceMs)
+  for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+    expect(record).toMatchObject({ state: 'estimated', finish: 'orphaned' })
+    // What had been received when the last checkpoint was taken.
+    expect(BigInt(record.provider_cost_nano)).toBeGreaterThan(0n)
   }
-  const finishes = [...(await recordsOf(world.postgres.pool, tenant)).values()].map(({ finish }) => finish)
-  expect(finishes).toContain('orphaned')
+  await lost.start()
+  expect(await callOnce(lost, tenant)).toMatchObject({ status: 200 })
 })
 
-test('paused for less than its heartbeat allows: nothing is estimated, and its answers come late but whole', async () => {
-  const tenant = await wealthyTenant()
-  const [, paused] = replicas
+test.concurrent('paused until its calls were closed by others: what it then knows better is adjusted', async () => {
+  const tenant = await world.tenants.create({ budgets: wideBudgets })
+  const [, , paused] = replicas
+  // It has been streaming for a while, and ends while the replica sleeps.
+  const script: ProviderScript = { chunks: 80, everyMs: 50 }
   const outcomes = Promise.all(
-    Array.from({ length: 10 }, (_, client) =>
-      callOnce(paused, tenant, { chunks: 20, everyMs: 50 }, { stream: client % 2 === 0 }),
-    ),
+    Array.from({ length: streams }, () => callOnce(paused, tenant, script, { stream: true })),
   )
-  await delay(400)
+  await delay(3_000)
+  const pausedMs = performance.now()
   paused.pause()
-  await delay(shortOrLong(4_000, 20_000))
-  paused.resume()
-  expect(tally(await outcomes)).toEqual({ 200: 10 })
-  await expectExactAccounts(world, patienceMs)
-  const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
-  expect(records.map(({ state, usage_source }) => `${state} ${usage_source}`)).toEqual(
-    records.map(() => 'settled provider'),
-  )
-})
-
-describe.runIf(leasesBudgets)('gone for longer than its heartbeat allows', () => {
-  const streams = 6
-
-  test.concurrent('lost with its disk: what was checkpointed is closed as an estimate, and what it held is free', async () => {
-    const tenant = await wealthyTenant()
-    const [, lost] = replicas
-    const script: ProviderScript = { chunks: 1_000, everyMs: 100 }
-    const outcomes = Promise.all(
-      Array.from({ length: streams }, () => callOnce(lost, tenant, script, { stream: true })),
-    )
-    // Long enough to have been checkpointed twice.
-    await delay(4_500)
-    await lost.kill()
-    const killedMs = performance.now()
-    await lost.loseDisk()
-    expect((await outcomes).some(({ isWhole }) => isWhole)).toBe(false)
+  try {
     await eventually(
-      'its calls to be closed',
+      'its calls to be closed by another replica',
       async () => {
         const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
         return records.length === streams && records.every(({ state }) => state === 'estimated')
       },
       patienceMs,
     )
-    await eventually(
-      'its leases to be returned',
-      async () => (await leasedNano(world.postgres.pool, tenant)) === 0n,
-      patienceMs,
-    )
-    expect(performance.now() - killedMs).toBeLessThan(patienceMs)
-    for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
-      expect(record).toMatchObject({ state: 'estimated', finish: 'orphaned' })
-      // What had been received when the last checkpoint was taken.
-      expect(BigInt(record.provider_cost_nano)).toBeGreaterThan(0n)
-    }
-    await lost.start()
-    expect(await callOnce(lost, tenant)).toMatchObject({ status: 200 })
-  })
-
-  test.concurrent('paused until its calls were closed by others: what it then knows better is adjusted', async () => {
-    const tenant = await wealthyTenant()
-    const [, , paused] = replicas
-    // It has been streaming for a while, and ends while the replica sleeps.
-    const script: ProviderScript = { chunks: 80, everyMs: 50 }
-    const outcomes = Promise.all(
-      Array.from({ length: streams }, () => callOnce(paused, tenant, script, { stream: true })),
-    )
-    await delay(3_000)
-    const pausedMs = performance.now()
-    paused.pause()
-    try {
-      await eventually(
-        'its calls to be closed by another replica',
-        async () => {
-          const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
-          return records.length === streams && records.every(({ state }) => state === 'estimated')
-        },
-        patienceMs,
+    await delay(shortOrLong(0, 90_000 - (performance.now() - pausedMs)))
+  } finally {
+    paused.resume()
+  }
+  await outcomes
+  await eventually(
+    'the adjustments',
+    async () => {
+      const { rows } = await world.postgres.pool.query(
+        `select distinct l.request_id from ledger_entries l where l.key_id = $1 and l.kind = 'adjust'`,
+        [tenant.keyId],
       )
-      await delay(shortOrLong(0, 90_000 - (performance.now() - pausedMs)))
-    } finally {
-      paused.resume()
-    }
-    await outcomes
-    await eventually(
-      'the adjustments',
-      async () => {
-        const { rows } = await world.postgres.pool.query(
-          `select distinct l.request_id from ledger_entries l where l.key_id = $1 and l.kind = 'adjust'`,
-          [tenant.keyId],
-        )
-        return rows.length >= streams
-      },
-      patienceMs,
-    )
-    const calls = await callsOf(tenant)
-    const net = await netCharges(world.postgres.pool, tenant)
-    for (const { requestId, end } of calls) {
-      if (end?.how !== 'whole' || end.usage === undefined) continue
-      // By itself, and for each of the two budgets.
-      const actual = BigInt(end.usage.completion_tokens) * outputNanoPerToken
-      expect(net.get(requestId), requestId).toEqual([actual, actual, actual])
-    }
-  })
+      return rows.length >= streams
+    },
+    patienceMs,
+  )
+  const calls = await callsOf(tenant)
+  const net = await netCharges(world.postgres.pool, tenant)
+  for (const { requestId, end } of calls) {
+    if (end?.how !== 'whole' || end.usage === undefined) continue
+    // By itself, and for each of the two budgets.
+    const actual = BigInt(end.usage.completion_tokens) * outputNanoPerToken
+    expect(net.get(requestId), requestId).toEqual([actual, actual, actual])
+  }
+})
 
-  test.concurrent('its slots of a concurrency limit are free again, and nobody gets more than there are', async ({
-    skip,
-  }) => {
-    if (!world.redis) skip('no redis-server found')
-    const maxConcurrent = 6
-    const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
-    const [first, lost] = replicas
-    // It is killed by the first of these tests, while all of these are under way.
-    const held = Promise.all(
-      Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
-    )
-    await eventually('the slots to be taken', async () => {
-      const { status, code } = await callOnce(first, tenant)
-      return status === 429 && code === 'concurrency_limit_exceeded'
-    })
-    expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
-    expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
-    await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
-  })
+test
+  .runIf(limitsRates)
+  .concurrent(
+    'its slots of a concurrency limit are free again, and nobody gets more than there are',
+    async ({ skip }) => {
+      if (!world.redis) skip('no redis-server found')
+      const maxConcurrent = 6
+      const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
+      const [first, lost] = replicas
+      // It is killed by the first of these tests, while all of these are under way.
+      const held = Promise.all(
+        Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
+      )
+      await eventually('the slots to be taken', async () => {
+        const { status, code } = await callOnce(first, tenant)
+        return status === 429 && code === 'concurrency_limit_exceeded'
+      })
+      expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
+      expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
+      await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+    },
+  )
 
-  test('the books of all that are exact', async () => {
-    await expectExactAccounts(world, patienceMs)
-  })
+test('the books of all that are exact', async () => {
+  await expectExactAccounts(world, patienceMs)
 })

@@ -4,8 +4,5 @@ import { checkout } from '../../support/gateway-process.ts'
 
 const compositionRoot = readFileSync(path.join(checkout, 'src/gateway.ts'), 'utf8')
 
-/** Whether the gateway of this checkout leases money of budgets. */
-export const leasesBudgets = compositionRoot.includes('core/budgets/')
-
 /** Whether the gateway of this checkout limits rates. */
-export const limitsRates = compositionRoot.includes('core/limits/')
+export const limitsRates = !compositionRoot.includes('takeLimits: () => undefined')

@@ -22,6 +22,9 @@ export interface Replica extends AsyncDisposable {
   complaints(): string
 }
 
+/** What a person is told at a start says nothing about a failure. */
+const endOfWelcome = 'Ctrl-C stops everything.'
+
 export async function makeReplica(name: string, config: object, env: Record<string, string>): Promise<Replica> {
   const home: GatewayHome = await makeGatewayHome()
   await home.configure(config)
@@ -67,7 +70,8 @@ export async function makeReplica(name: string, config: object, env: Record<stri
       lives
         .map(({ log, stderr }, life) => {
           const lines = log.filter(({ level }) => level >= 40).map((line) => JSON.stringify(line))
-          return `-- replica ${name}, life ${life + 1}\n${lines.slice(-40).join('\n')}\n${stderr.slice(-2_000)}`
+          const told = stderr.split(endOfWelcome).at(-1)?.trim().slice(-2_000)
+          return [`-- replica ${name}, life ${life + 1}`, ...lines.slice(-40), told].filter(Boolean).join('\n')
         })
         .join('\n'),
     async [Symbol.asyncDispose]() {

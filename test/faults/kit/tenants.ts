@@ -29,6 +29,12 @@ export interface TenantDraft {
   beside?: Tenant
 }
 
+/** Hard budgets that refuse nothing in any test, and of which there are leases all the time nevertheless. */
+export const wideBudgets: NonNullable<TenantDraft['budgets']> = [
+  { scope: 'key', amountNano: 1_000_000_000_000n },
+  { scope: 'organization', amountNano: 2_000_000_000_000n, period: 'month' },
+]
+
 export interface Tenants {
   /** No replica has heard of the key before, so what it is given is in force with its first call. */
   create(draft?: TenantDraft): Promise<Tenant>

@@ -3,12 +3,13 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { onTestFailed } from 'vitest'
+import { eventually } from '../../support/eventually.ts'
 import { type FaultPostgres, startFaultPostgres } from './fault-postgres.ts'
 import { type FaultRedis, startFaultRedis } from './fault-redis.ts'
 import { createMoneyWatch, type MoneyWatch } from './money-watch.ts'
 import { type FaultProvider, startProvider } from './provider.ts'
 import { makeReplica, type Replica } from './replica.ts'
-import { createTenants, type Tenants } from './tenants.ts'
+import { createTenants, type Tenant, type Tenants } from './tenants.ts'
 
 /** Three gateways on one database and one Redis, and a provider whose journal is the truth. All real processes. */
 export interface World extends AsyncDisposable {
@@ -20,8 +21,8 @@ export interface World extends AsyncDisposable {
   readonly tenants: Tenants
   /** Looks every 10 ms whether a hard budget is overspent, all the time. */
   readonly watch: MoneyWatch
-  /** What every gateway of this world got; for others that join. */
-  makeReplica(name: string): Promise<Replica>
+  /** Lets every replica learn the key, at no cost. */
+  introduce(tenant: Tenant): Promise<void>
   /** To be called in a `beforeEach`: when the test fails, what the replicas complained about is printed. */
   explainFailures(): void
 }
@@ -78,7 +79,16 @@ export async function openWorld({ replicas: count = 3, config: more = {} }: Worl
     provider,
     watch,
     tenants: createTenants(postgres.pool, pepper),
-    makeReplica: async (name) => resources.use(await makeReplica(name, config, env)),
+    async introduce({ secret }) {
+      const headers = { authorization: `Bearer ${secret}` }
+      for (const { restUrl } of replicas) {
+        await eventually('the key to be known', async () => {
+          const response = await fetch(`${restUrl}/v1/models`, { headers })
+          await response.text()
+          return response.ok
+        })
+      }
+    },
     explainFailures() {
       onTestFailed(() => {
         process.stderr.write(`${replicas.map((replica) => replica.complaints()).join('\n')}\n`)
