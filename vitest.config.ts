@@ -24,7 +24,15 @@ export default defineConfig({
       },
       // After the others, for with three gateways to each file it wants the machine for itself; two at a time, for mostly
       // it waits.
-      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], sequence: { groupOrder: 1 }, maxWorkers: 2 } },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          globalSetup: ['test/faults/kit/global-setup.ts'],
+          sequence: { groupOrder: 1 },
+          maxWorkers: 2,
+        },
+      },
     ],
   },
 })

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { committedNano, expectExactAccounts, recordsOf } from './kit/accounts.ts'
 import { callOnce, type Outcome, tally } from './kit/caller.ts'
@@ -8,28 +8,24 @@ import { isLong, shortOrLong } from './kit/length.ts'
 import { createRandom, type Random } from './kit/random.ts'
 import type { Replica } from './kit/replica.ts'
 import type { Tenant, TenantScope } from './kit/tenants.ts'
-import { openWorld, outputNanoPerToken, type World } from './kit/world.ts'
+import { outputNanoPerToken } from './kit/world.ts'
+import { worldOfFile } from './kit/world-of-file.ts'
 
 vi.setConfig({ testTimeout: shortOrLong(90_000, 900_000), hookTimeout: 120_000 })
 
 const accountsMsMax = 20_000
 
-let world: World
-beforeAll(async () => {
-  world = await openWorld()
-})
-afterAll(() => world[Symbol.asyncDispose]())
-beforeEach(() => world.explainFailures())
+const world = worldOfFile()
 
-const replicaOf = (call: number): Replica => world.replicas[call % world.replicas.length] as Replica
+const replicaOf = (call: number): Replica => world().replicas[call % world().replicas.length] as Replica
 
 /** How many calls the provider has seen that it had not seen before. */
 async function callsSeen(before: ReadonlySet<string>): Promise<number> {
-  return (await world.provider.calls()).filter(({ requestId }) => !before.has(requestId)).length
+  return (await world().provider.calls()).filter(({ requestId }) => !before.has(requestId)).length
 }
 
 const idsSeen = async (): Promise<ReadonlySet<string>> =>
-  new Set((await world.provider.calls()).map(({ requestId }) => requestId))
+  new Set((await world().provider.calls()).map(({ requestId }) => requestId))
 
 describe('a hard limit of five worst cases, and 200 calls at once over three replicas', () => {
   const calls = 200
@@ -38,8 +34,8 @@ describe('a hard limit of five worst cases, and 200 calls at once over three rep
 
   test('of which each costs its worst case: five succeed, 195 are refused, the provider saw five', async () => {
     const budgets = [{ scope: 'key' as const, amountNano: 5n * worstCaseNano }]
-    const tenant = await world.tenants.create({ budgets })
-    await world.introduce(tenant)
+    const tenant = await world().tenants.create({ budgets })
+    await world().introduce(tenant)
     const before = await idsSeen()
     const script = { afterMs: 50, chunks: 3, outputTokens: maxTokens }
     const outcomes = await Promise.all(
@@ -49,15 +45,15 @@ describe('a hard limit of five worst cases, and 200 calls at once over three rep
     )
     expect(tally(outcomes)).toEqual({ 200: 5, '429 budget_exceeded': 195 })
     expect(await callsSeen(before)).toBe(5)
-    await expectExactAccounts(world, accountsMsMax)
-    expect(await committedNano(world.postgres.pool, tenant)).toEqual([5n * worstCaseNano])
+    await expectExactAccounts(world(), accountsMsMax)
+    expect(await committedNano(world().postgres.pool, tenant)).toEqual([5n * worstCaseNano])
     expectRefusedForGood(outcomes)
   })
 
   test('of which each costs less in the end: five succeed, and what they left over can be spent', async () => {
     const budgets = [{ scope: 'key' as const, amountNano: 5n * worstCaseNano }]
-    const tenant = await world.tenants.create({ budgets })
-    await world.introduce(tenant)
+    const tenant = await world().tenants.create({ budgets })
+    await world().introduce(tenant)
     const before = await idsSeen()
     const gate = tenant.keyId
     const script = { gate, chunks: 3, outputTokens: 7 }
@@ -69,11 +65,11 @@ describe('a hard limit of five worst cases, and 200 calls at once over three rep
     // Five wait at the gate, and all the others have been told meanwhile.
     await eventually('195 refusals', () => answered.length >= calls - 5, 30_000)
     expect(await callsSeen(before)).toBe(5)
-    await world.provider.releaseGate(gate)
+    await world().provider.releaseGate(gate)
     expect(tally(await Promise.all(calling))).toEqual({ 200: 5, '429 budget_exceeded': 195 })
-    await expectExactAccounts(world, accountsMsMax)
+    await expectExactAccounts(world(), accountsMsMax)
     const spent = 5n * 7n * outputNanoPerToken
-    expect(await committedNano(world.postgres.pool, tenant)).toEqual([spent])
+    expect(await committedNano(world().postgres.pool, tenant)).toEqual([spent])
 
     // 215 of 250 tokens are left, which is four worst cases one after the other: wherever they are asked for.
     for (let call = 0; call < 4; call++) {
@@ -82,21 +78,21 @@ describe('a hard limit of five worst cases, and 200 calls at once over three rep
       })
     }
     expect(await callOnce(replicaOf(0), tenant, {}, { maxTokens })).toMatchObject({ status: 429 })
-    await expectExactAccounts(world, accountsMsMax)
-    expect(await committedNano(world.postgres.pool, tenant)).toEqual([spent + 4n * worstCaseNano])
+    await expectExactAccounts(world(), accountsMsMax)
+    expect(await committedNano(world().postgres.pool, tenant)).toEqual([spent + 4n * worstCaseNano])
   })
 })
 
 test('a provider that reports more than the worst case: the excess is committed and named, and the next call refused', async () => {
   const maxTokens = 10
   const budgets = [{ scope: 'team' as const, amountNano: 2n * 10n * outputNanoPerToken }]
-  const tenant = await world.tenants.create({ budgets })
+  const tenant = await world().tenants.create({ budgets })
   expect(await callOnce(replicaOf(0), tenant, { outputTokens: 25 }, { maxTokens })).toMatchObject({ status: 200 })
-  await expectExactAccounts(world, accountsMsMax)
-  expect(await committedNano(world.postgres.pool, tenant)).toEqual([25n * outputNanoPerToken])
-  const next = await Promise.all(world.replicas.map((replica) => callOnce(replica, tenant, {}, { maxTokens: 1 })))
-  expect(tally(next)).toEqual({ '429 budget_exceeded': world.replicas.length })
-  const { rows } = await world.postgres.pool.query(
+  await expectExactAccounts(world(), accountsMsMax)
+  expect(await committedNano(world().postgres.pool, tenant)).toEqual([25n * outputNanoPerToken])
+  const next = await Promise.all(world().replicas.map((replica) => callOnce(replica, tenant, {}, { maxTokens: 1 })))
+  expect(tally(next)).toEqual({ '429 budget_exceeded': world().replicas.length })
+  const { rows } = await world().postgres.pool.query(
     'select r.reserved_nano, r.overrun_nano from usage_records r where r.key_id = $1',
     [tenant.keyId],
   )
@@ -117,8 +113,8 @@ describe('budgets of keys, their team and their organization that overlap', () =
   test.for(seeds)('seed %i: never overspent, and nobody is refused while money lies idle', async (seed) => {
     const random = createRandom(seed)
     const { tenants, limits } = await makeOverlap(random)
-    for (const tenant of tenants) await world.introduce(tenant)
-    world.watch.reset()
+    for (const tenant of tenants) await world().introduce(tenant)
+    world().watch.reset()
     const clients = random.whole(6, 16)
     const until = performance.now() + shortOrLong(3_000, 6_000)
     const spending: SpendingCall[] = []
@@ -131,7 +127,7 @@ describe('budgets of keys, their team and their organization that overlap', () =
         }
       }),
     )
-    await expectExactAccounts(world, accountsMsMax)
+    await expectExactAccounts(world(), accountsMsMax)
     const kinds = tally(spending.map(({ outcome }) => outcome))
     expect(Object.keys(kinds).sort()).toEqual(expect.arrayContaining(['200']))
     expect(['200', '429 budget_exceeded']).toEqual(expect.arrayContaining(Object.keys(kinds)))
@@ -159,10 +155,10 @@ describe('budgets of keys, their team and their organization that overlap', () =
     )
     console.info(
       `seed ${seed}: ${JSON.stringify(kinds)}, idle before a refusal at most ${Math.round(idle.longestMs)} ms, ` +
-        `longest gap between looks ${Math.round(world.watch.longestGapMs)} ms`,
+        `longest gap between looks ${Math.round(world().watch.longestGapMs)} ms`,
     )
     // The machine's own pauses count against it, and a refusal takes its time to arrive.
-    expect(idle.longestMs).toBeLessThan(300 + idleAllowanceMs + world.watch.longestGapMs)
+    expect(idle.longestMs).toBeLessThan(300 + idleAllowanceMs + world().watch.longestGapMs)
     await expectCommittedAsSeen(tenants)
   })
 
@@ -200,14 +196,14 @@ describe('budgets of keys, their team and their organization that overlap', () =
       period: random.oneOf(['total', 'month', 'day']),
     })
     const first = [budget('key', 300, 2_500), budget('team', 800, 3_500), budget('organization', 1_500, 5_000)]
-    const tenants = [await world.tenants.create({ budgets: first })]
+    const tenants = [await world().tenants.create({ budgets: first })]
     const [root] = tenants as [Tenant]
     limits.set(root.keyId, first[0]?.amountNano ?? 0n)
     limits.set(root.teamId, first[1]?.amountNano ?? 0n)
     limits.set(root.organizationId, first[2]?.amountNano ?? 0n)
     for (let more = random.whole(1, 3); more > 0; more--) {
       const own = random.whole(0, 1) === 0 ? [] : [budget('key', 300, 2_500)]
-      const tenant = await world.tenants.create({ budgets: own, beside: root })
+      const tenant = await world().tenants.create({ budgets: own, beside: root })
       tenants.push(tenant)
       if (own[0]) limits.set(tenant.keyId, own[0].amountNano)
     }
@@ -220,9 +216,9 @@ describe('budgets of keys, their team and their organization that overlap', () =
   async function expectCommittedAsSeen(tenants: readonly Tenant[]): Promise<void> {
     for (const [index, tenant] of tenants.entries()) {
       if (tenant.budgetIds.length === 0) continue
-      const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
+      const records = [...(await recordsOf(world().postgres.pool, tenant)).values()]
       const spent = records.reduce((sum, record) => sum + BigInt(record.provider_cost_nano), 0n)
-      const committed = await committedNano(world.postgres.pool, tenant)
+      const committed = await committedNano(world().postgres.pool, tenant)
       expect(committed[0], `tenant ${index}`).toBe(spent)
     }
   }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { openRawConnection, postRequest } from '../support/raw-connection.ts'
 import { expectExactAccounts, recordsOf } from './kit/accounts.ts'
@@ -9,32 +9,28 @@ import type { ProviderCall } from './kit/provider.ts'
 import { type ProviderScript, promptOf, promptTokens, type UsageKind } from './kit/provider-script.ts'
 import type { Replica } from './kit/replica.ts'
 import type { Tenant } from './kit/tenants.ts'
-import { models, openWorld, outputNanoPerToken, type World } from './kit/world.ts'
+import { models, outputNanoPerToken } from './kit/world.ts'
+import { worldOfFile } from './kit/world-of-file.ts'
 
 // Processes take their time on a busy machine; nothing here waits longer than it must.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const accountsMsMax = 20_000
 
-let world: World
 let tenant: Tenant
-beforeAll(async () => {
-  world = await openWorld()
-})
-afterAll(() => world[Symbol.asyncDispose]())
+const world = worldOfFile()
 beforeEach(async () => {
-  world.explainFailures()
   // Wide enough never to refuse anything here, so that it counts whatever is spent.
   const budgets = [{ scope: 'key' as const, amountNano: 1_000_000_000_000n }]
-  tenant = await world.tenants.create({ budgets })
+  tenant = await world().tenants.create({ budgets })
 })
 
-const replicaFor = (index: number): Replica => world.replicas[index % world.replicas.length] as Replica
+const replicaFor = (index: number): Replica => world().replicas[index % world().replicas.length] as Replica
 
 /** The calls of this tenant, as the provider saw them. */
 async function callsOfTenant(): Promise<ProviderCall[]> {
-  const records = await recordsOf(world.postgres.pool, tenant)
-  return (await world.provider.calls()).filter(({ requestId }) => records.has(requestId))
+  const records = await recordsOf(world().postgres.pool, tenant)
+  return (await world().provider.calls()).filter(({ requestId }) => records.has(requestId))
 }
 
 describe('a client that leaves', () => {
@@ -47,13 +43,13 @@ describe('a client that leaves', () => {
 
   test.for(stages)('%s is accounted once, for what the provider did', async ([stage, script, callsPerClient]) => {
     const clients = 9
-    const seenBefore = (await world.provider.calls()).length
+    const seenBefore = (await world().provider.calls()).length
     await Promise.all(Array.from({ length: clients }, (_, client) => leave(replicaFor(client), client, stage, script)))
     const expected = seenBefore + clients * callsPerClient
-    await eventually('the provider to have seen them', async () => (await world.provider.calls()).length >= expected)
-    await expectExactAccounts(world, accountsMsMax)
+    await eventually('the provider to have seen them', async () => (await world().provider.calls()).length >= expected)
+    await expectExactAccounts(world(), accountsMsMax)
     const calls = await callsOfTenant()
-    const records = await recordsOf(world.postgres.pool, tenant)
+    const records = await recordsOf(world().postgres.pool, tenant)
     expect(calls).toHaveLength(clients * callsPerClient)
     expect(records.size).toBe(clients * callsPerClient)
     for (const { end, requestId } of calls) {
@@ -86,10 +82,10 @@ describe('a client that leaves', () => {
       await delay(50)
       return
     }
-    const seenBefore = (await world.provider.calls()).length
+    const seenBefore = (await world().provider.calls()).length
     connection.send(request)
     if (stage === 'while the provider is silent') {
-      await eventually('the call to arrive', async () => (await world.provider.calls()).length > seenBefore)
+      await eventually('the call to arrive', async () => (await world().provider.calls()).length > seenBefore)
       await delay(100)
     } else if (stage === 'in the middle of a stream') {
       await eventually('the first words', () => connection.received.split('word').length > 3)
@@ -108,13 +104,13 @@ describe('a provider', () => {
     async (usage) => {
       for (const stream of [false, true]) {
         const outcomes = await Promise.all(
-          world.replicas.map((replica) => callOnce(replica, tenant, { chunks, usage }, { stream })),
+          world().replicas.map((replica) => callOnce(replica, tenant, { chunks, usage }, { stream })),
         )
-        expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world.replicas.map(() => true))
+        expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world().replicas.map(() => true))
       }
-      await expectExactAccounts(world, accountsMsMax)
-      const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
-      expect(records).toHaveLength(2 * world.replicas.length)
+      await expectExactAccounts(world(), accountsMsMax)
+      const records = [...(await recordsOf(world().postgres.pool, tenant)).values()]
+      expect(records).toHaveLength(2 * world().replicas.length)
       const tokens = (chunks * wordBytes) / 4
       for (const record of records) {
         expect(record).toMatchObject({
@@ -131,11 +127,11 @@ describe('a provider', () => {
   test('that tells its usage is believed', async () => {
     const script = { chunks: 4, outputTokens: 77 }
     const outcomes = await Promise.all(
-      world.replicas.map((replica) => callOnce(replica, tenant, script, { model: models.priced })),
+      world().replicas.map((replica) => callOnce(replica, tenant, script, { model: models.priced })),
     )
-    expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world.replicas.map(() => true))
-    await expectExactAccounts(world, accountsMsMax)
-    for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+    expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world().replicas.map(() => true))
+    await expectExactAccounts(world(), accountsMsMax)
+    for (const record of (await recordsOf(world().postgres.pool, tenant)).values()) {
       expect(record).toMatchObject({
         usage_source: 'provider',
         input_tokens: String(promptTokens),
@@ -147,14 +143,14 @@ describe('a provider', () => {
 
   test('that breaks off never looks finished, and what came of it is accounted', async () => {
     const outcomes = await Promise.all(
-      world.replicas.flatMap((replica) => [
+      world().replicas.flatMap((replica) => [
         callOnce(replica, tenant, { chunks, cutAfterChunks: 4 }, { stream: true }),
         callOnce(replica, tenant, { chunks, cutAfterChunks: 4 }),
       ]),
     )
     expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(outcomes.map(() => false))
-    await expectExactAccounts(world, accountsMsMax)
-    const records = await recordsOf(world.postgres.pool, tenant)
+    await expectExactAccounts(world(), accountsMsMax)
+    const records = await recordsOf(world().postgres.pool, tenant)
     expect(records.size).toBe(outcomes.length)
     for (const { requestId, stream } of await callsOfTenant()) {
       const record = records.get(requestId)
@@ -164,10 +160,10 @@ describe('a provider', () => {
   })
 
   test('that fails is not paid', async () => {
-    const outcomes = await Promise.all(world.replicas.map((replica) => callOnce(replica, tenant, { status: 500 })))
+    const outcomes = await Promise.all(world().replicas.map((replica) => callOnce(replica, tenant, { status: 500 })))
     expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 502))
-    await expectExactAccounts(world, accountsMsMax)
-    for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+    await expectExactAccounts(world(), accountsMsMax)
+    for (const record of (await recordsOf(world().postgres.pool, tenant)).values()) {
       expect(record).toMatchObject({ state: 'released', provider_cost_nano: '0' })
     }
   })
@@ -216,18 +212,18 @@ describe('books that are wrong are found', () => {
 
   test.for(wrongs)('%s', async ([, sql, complaint]) => {
     const outcome = await callOnce(replicaFor(0), tenant, { outputTokens: 9 })
-    await expectExactAccounts(world, accountsMsMax)
-    const client = await world.postgres.pool.connect()
+    await expectExactAccounts(world(), accountsMsMax)
+    const client = await world().postgres.pool.connect()
     try {
       await client.query('begin')
       await client.query('set local session_replication_role = replica') // the ledger refuses changes to everybody else
       await client.query(sql, [outcome.requestId])
-      await expect(expectExactAccounts({ ...world, postgres: { pool: client } }, 100)).rejects.toThrow(complaint)
+      await expect(expectExactAccounts({ ...world(), postgres: { pool: client } }, 100)).rejects.toThrow(complaint)
     } finally {
       await client.query('rollback')
       client.release()
     }
-    await expectExactAccounts(world, accountsMsMax)
+    await expectExactAccounts(world(), accountsMsMax)
   })
 
   /** Of the tenant's budget or of any other; of one made up while there are none. */
@@ -239,7 +235,7 @@ describe('books that are wrong are found', () => {
 })
 
 test('a hard budget that is overspent for a moment is noticed', async () => {
-  const { pool } = world.postgres
+  const { pool } = world().postgres
   await using watch = createMoneyWatch(pool)
   await pool.query(
     `insert into budget_periods (id, budget_id, period_start, limit_nano, mode, committed_nano, leased_nano)

@@ -1,37 +1,26 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, expect, type TestContext, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts } from './kit/accounts.ts'
 import { callOnce, type Outcome, tally } from './kit/caller.ts'
-import type { FaultRedis } from './kit/fault-redis.ts'
 import { limitsRates } from './kit/landed.ts'
 import { shortOrLong } from './kit/length.ts'
 import type { Replica } from './kit/replica.ts'
 import type { Tenant } from './kit/tenants.ts'
-import { openWorld, type World } from './kit/world.ts'
+import { worldOfFile } from './kit/world-of-file.ts'
 
 vi.setConfig({ testTimeout: shortOrLong(60_000, 300_000), hookTimeout: 120_000 })
 
 const accountsMsMax = 20_000
 
-let world: World
-beforeAll(async () => {
-  world = await openWorld()
-})
-afterAll(() => world[Symbol.asyncDispose]())
-beforeEach(() => world.explainFailures())
+const world = worldOfFile()
 
-const replicaOf = (call: number): Replica => world.replicas[call % world.replicas.length] as Replica
-
-function redisOr({ skip }: TestContext): FaultRedis {
-  if (!world.redis) return skip('no redis-server found')
-  return world.redis
-}
+const replicaOf = (call: number): Replica => world().replicas[call % world().replicas.length] as Replica
 
 /** One call after the other to each of the replicas, until all have been asked so often. */
 async function askEachReplica(tenant: Tenant, callsPerReplica: number): Promise<Outcome[][]> {
   return Promise.all(
-    world.replicas.map(async (replica) => {
+    world().replicas.map(async (replica) => {
       const outcomes: Outcome[] = []
       for (let call = 0; call < callsPerReplica; call++) outcomes.push(await callOnce(replica, tenant))
       return outcomes
@@ -48,99 +37,92 @@ async function recovered(tenant: Tenant): Promise<void> {
   await eventually(
     'every replica to count in Redis again',
     async () => {
-      const outcomes = await Promise.all(world.replicas.map((replica) => callOnce(replica, tenant)))
+      const outcomes = await Promise.all(world().replicas.map((replica) => callOnce(replica, tenant)))
       return !outcomes.some(isDegraded)
     },
     30_000,
   )
 }
 
-test.runIf(limitsRates)(
-  '60 a minute: of 300 calls in 10 s over three replicas 60 pass, in any minute',
-  async (context) => {
-    redisOr(context)
-    const perMinute = 60
-    const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: perMinute }] })
-    await world.introduce(tenant)
-    const seconds = shortOrLong(10, 150)
-    const callsPerSecond = 30
-    const startedMs = performance.now()
-    const outcomes = await Promise.all(
-      Array.from({ length: seconds * callsPerSecond }, async (_, call) => {
-        await delay((call / callsPerSecond) * 1_000 - (performance.now() - startedMs))
-        return callOnce(replicaOf(call), tenant)
-      }),
-    )
-    const kinds = tally(outcomes)
-    expect(Object.keys(kinds).sort()).toEqual(['200', '429 rate_limit_exceeded'])
-    if (seconds <= 10) expect(kinds['200']).toBe(perMinute)
-    // A call is counted somewhere between the moments at which it was sent and answered.
-    const admitted = outcomes.filter(({ status }) => status === 200)
-    for (const { endedMs } of admitted) {
-      const surelyWithin = admitted.filter((other) => other.sentMs >= endedMs && other.endedMs <= endedMs + 60_000)
-      expect(surelyWithin.length).toBeLessThanOrEqual(perMinute)
-    }
-    for (const { status, headers } of outcomes) {
-      if (status === 429) expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
-    }
-    await expectExactAccounts(world, accountsMsMax)
-  },
-)
+test.runIf(limitsRates)('60 a minute: of 300 calls in 10 s over three replicas 60 pass, in any minute', async () => {
+  const perMinute = 60
+  const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: perMinute }] })
+  await world().introduce(tenant)
+  const seconds = shortOrLong(10, 150)
+  const callsPerSecond = 30
+  const startedMs = performance.now()
+  const outcomes = await Promise.all(
+    Array.from({ length: seconds * callsPerSecond }, async (_, call) => {
+      await delay((call / callsPerSecond) * 1_000 - (performance.now() - startedMs))
+      return callOnce(replicaOf(call), tenant)
+    }),
+  )
+  const kinds = tally(outcomes)
+  expect(Object.keys(kinds).sort()).toEqual(['200', '429 rate_limit_exceeded'])
+  if (seconds <= 10) expect(kinds['200']).toBe(perMinute)
+  // A call is counted somewhere between the moments at which it was sent and answered.
+  const admitted = outcomes.filter(({ status }) => status === 200)
+  for (const { endedMs } of admitted) {
+    const surelyWithin = admitted.filter((other) => other.sentMs >= endedMs && other.endedMs <= endedMs + 60_000)
+    expect(surelyWithin.length).toBeLessThanOrEqual(perMinute)
+  }
+  for (const { status, headers } of outcomes) {
+    if (status === 429) expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+  }
+  await expectExactAccounts(world(), accountsMsMax)
+})
 
-test.runIf(limitsRates)(
-  'frozen: calls go on under the local share, and none of them waits much for it',
-  async (context) => {
-    const redis = redisOr(context)
-    const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60 }] })
-    await world.introduce(tenant)
-    const strict = await world.tenants.create({
-      rateLimits: [{ scope: 'key', requestsPerMinute: 60_000, strict: true }],
-    })
-    await world.introduce(strict)
-    const busy = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
-    await world.introduce(busy)
-    for (const replica of world.replicas) await callOnce(replica, strict)
-    const before = (await askEachReplica(busy, 30)).flat()
-    redis.freeze()
-    let during: Outcome[]
-    let shares: Outcome[][]
-    let strictly: Outcome[]
-    try {
-      during = (await askEachReplica(busy, shortOrLong(60, 600))).flat()
-      shares = await askEachReplica(tenant, 40)
-      strictly = await Promise.all(world.replicas.map((replica) => callOnce(replica, strict)))
-    } finally {
-      redis.thaw()
-    }
-    expect(tally(before)).toEqual({ 200: before.length })
-    expect(before.some(isDegraded)).toBe(false)
-    expect(tally(during)).toEqual({ 200: during.length })
-    expect(during.every(isDegraded)).toBe(true)
-    const [slowestBeforeMs, slowestDuringMs] = [before, during].map((calls) =>
-      Math.max(...calls.map(({ sentMs, endedMs }) => endedMs - sentMs)),
-    ) as [number, number]
-    console.info(
-      `Redis frozen: the slowest call took ${Math.round(slowestDuringMs)} ms, ${Math.round(slowestBeforeMs)} ms before`,
-    )
-    // The promise is 120 ms; the rest is for a machine that does other things, too.
-    expect(slowestDuringMs - slowestBeforeMs).toBeLessThan(120 + 500)
+test.runIf(limitsRates)('frozen: calls go on under the local share, and none of them waits much for it', async () => {
+  const { redis } = world()
+  const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60 }] })
+  await world().introduce(tenant)
+  const strict = await world().tenants.create({
+    rateLimits: [{ scope: 'key', requestsPerMinute: 60_000, strict: true }],
+  })
+  await world().introduce(strict)
+  const busy = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
+  await world().introduce(busy)
+  for (const replica of world().replicas) await callOnce(replica, strict)
+  const before = (await askEachReplica(busy, 30)).flat()
+  redis.freeze()
+  let during: Outcome[]
+  let shares: Outcome[][]
+  let strictly: Outcome[]
+  try {
+    during = (await askEachReplica(busy, shortOrLong(60, 600))).flat()
+    shares = await askEachReplica(tenant, 40)
+    strictly = await Promise.all(world().replicas.map((replica) => callOnce(replica, strict)))
+  } finally {
+    redis.thaw()
+  }
+  expect(tally(before)).toEqual({ 200: before.length })
+  expect(before.some(isDegraded)).toBe(false)
+  expect(tally(during)).toEqual({ 200: during.length })
+  expect(during.every(isDegraded)).toBe(true)
+  const [slowestBeforeMs, slowestDuringMs] = [before, during].map((calls) =>
+    Math.max(...calls.map(({ sentMs, endedMs }) => endedMs - sentMs)),
+  ) as [number, number]
+  console.info(
+    `Redis frozen: the slowest call took ${Math.round(slowestDuringMs)} ms, ${Math.round(slowestBeforeMs)} ms before`,
+  )
+  // The promise is 120 ms; the rest is for a machine that does other things, too.
+  expect(slowestDuringMs - slowestBeforeMs).toBeLessThan(120 + 500)
 
-    // A third of 60 for each of three.
-    expect(shares.map(passed)).toEqual([20, 20, 20])
-    expect(strictly.map(({ status, code }) => `${status} ${code}`)).toEqual(
-      world.replicas.map(() => '503 limits_unavailable'),
-    )
-    await recovered(busy)
-    await expectExactAccounts(world, accountsMsMax)
-  },
-)
+  // A third of 60 for each of three.
+  expect(shares.map(passed)).toEqual([20, 20, 20])
+  expect(strictly.map(({ status, code }) => `${status} ${code}`)).toEqual(
+    world().replicas.map(() => '503 limits_unavailable'),
+  )
+  await recovered(busy)
+  await expectExactAccounts(world(), accountsMsMax)
+})
 
-test.runIf(limitsRates)('refused: calls go on under the local share', async (context) => {
-  const redis = redisOr(context)
-  const tenant = await world.tenants.create({ rateLimits: [{ scope: 'organization', requestsPerMinute: 30 }] })
-  await world.introduce(tenant)
-  const busy = await world.tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
-  await world.introduce(busy)
+test.runIf(limitsRates)('refused: calls go on under the local share', async () => {
+  const { redis } = world()
+  const tenant = await world().tenants.create({ rateLimits: [{ scope: 'organization', requestsPerMinute: 30 }] })
+  await world().introduce(tenant)
+  const busy = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
+  await world().introduce(busy)
   redis.proxy.mode = 'down'
   try {
     expect((await askEachReplica(tenant, 20)).map(passed)).toEqual([10, 10, 10])
@@ -148,17 +130,17 @@ test.runIf(limitsRates)('refused: calls go on under the local share', async (con
     redis.proxy.mode = 'up'
   }
   await recovered(busy)
-  await expectExactAccounts(world, accountsMsMax)
+  await expectExactAccounts(world(), accountsMsMax)
 })
 
-test.runIf(limitsRates)('flushed: a window begins anew, and money is none of its business', async (context) => {
-  const redis = redisOr(context)
+test.runIf(limitsRates)('flushed: a window begins anew, and money is none of its business', async () => {
+  const { redis } = world()
   const maxTokens = 10
-  const tenant = await world.tenants.create({
+  const tenant = await world().tenants.create({
     rateLimits: [{ scope: 'team', requestsPerMinute: 15 }],
     budgets: [{ scope: 'team', amountNano: 20n * 10n * 1_000_000n }],
   })
-  await world.introduce(tenant)
+  await world().introduce(tenant)
   const ask = () =>
     Promise.all(
       Array.from({ length: 40 }, (_, call) =>
@@ -170,5 +152,5 @@ test.runIf(limitsRates)('flushed: a window begins anew, and money is none of its
   // Fifteen pass the limiter once more, and five of them the budget.
   const after = tally(await ask())
   expect(after['200']).toBe(5)
-  await expectExactAccounts(world, accountsMsMax)
+  await expectExactAccounts(world(), accountsMsMax)
 })

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts, leasedNano, netCharges, recordsOf } from './kit/accounts.ts'
 import { callOnce } from './kit/caller.ts'
@@ -9,7 +9,8 @@ import type { ProviderCall } from './kit/provider.ts'
 import type { ProviderScript } from './kit/provider-script.ts'
 import type { Replica } from './kit/replica.ts'
 import { type Tenant, wideBudgets } from './kit/tenants.ts'
-import { openWorld, outputNanoPerToken, type World } from './kit/world.ts'
+import { outputNanoPerToken } from './kit/world.ts'
+import { worldOfFile } from './kit/world-of-file.ts'
 
 vi.setConfig({ testTimeout: shortOrLong(150_000, 400_000), hookTimeout: 120_000 })
 
@@ -17,25 +18,19 @@ vi.setConfig({ testTimeout: shortOrLong(150_000, 400_000), hookTimeout: 120_000 
 const sweptMsMax = 60_000
 const patienceMs = sweptMsMax + 20_000
 
-let world: World
-let replicas: readonly [Replica, Replica, Replica]
-beforeAll(async () => {
-  world = await openWorld()
-  replicas = world.replicas as typeof replicas
-})
-afterAll(() => world[Symbol.asyncDispose]())
-beforeEach(() => world.explainFailures())
+const world = worldOfFile()
+const replicas = () => world().replicas as [Replica, Replica, Replica] // as many as a world has
 
 async function callsOf(tenant: Tenant): Promise<ProviderCall[]> {
-  const records = await recordsOf(world.postgres.pool, tenant)
-  return (await world.provider.calls()).filter(({ requestId }) => records.has(requestId))
+  const records = await recordsOf(world().postgres.pool, tenant)
+  return (await world().provider.calls()).filter(({ requestId }) => records.has(requestId))
 }
 
 const streams = 6
 
 test.concurrent('lost with its disk: what was checkpointed is closed as an estimate, and what it held is free', async () => {
-  const tenant = await world.tenants.create({ budgets: wideBudgets })
-  const [, lost] = replicas
+  const tenant = await world().tenants.create({ budgets: wideBudgets })
+  const [, lost] = replicas()
   const script: ProviderScript = { chunks: 1_000, everyMs: 100 }
   const outcomes = Promise.all(Array.from({ length: streams }, () => callOnce(lost, tenant, script, { stream: true })))
   // Long enough to have been checkpointed twice.
@@ -47,18 +42,18 @@ test.concurrent('lost with its disk: what was checkpointed is closed as an estim
   await eventually(
     'its calls to be closed',
     async () => {
-      const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
+      const records = [...(await recordsOf(world().postgres.pool, tenant)).values()]
       return records.length === streams && records.every(({ state }) => state === 'estimated')
     },
     patienceMs,
   )
   await eventually(
     'its leases to be returned',
-    async () => (await leasedNano(world.postgres.pool, tenant)) === 0n,
+    async () => (await leasedNano(world().postgres.pool, tenant)) === 0n,
     patienceMs,
   )
   expect(performance.now() - killedMs).toBeLessThan(patienceMs)
-  for (const record of (await recordsOf(world.postgres.pool, tenant)).values()) {
+  for (const record of (await recordsOf(world().postgres.pool, tenant)).values()) {
     expect(record).toMatchObject({ state: 'estimated', finish: 'orphaned' })
     // What had been received when the last checkpoint was taken.
     expect(BigInt(record.provider_cost_nano)).toBeGreaterThan(0n)
@@ -68,8 +63,8 @@ test.concurrent('lost with its disk: what was checkpointed is closed as an estim
 })
 
 test.concurrent('paused until its calls were closed by others: what it then knows better is adjusted', async () => {
-  const tenant = await world.tenants.create({ budgets: wideBudgets })
-  const [, , paused] = replicas
+  const tenant = await world().tenants.create({ budgets: wideBudgets })
+  const [, , paused] = replicas()
   // It has been streaming for a while, and ends while the replica sleeps.
   const script: ProviderScript = { chunks: 80, everyMs: 50 }
   const outcomes = Promise.all(
@@ -82,7 +77,7 @@ test.concurrent('paused until its calls were closed by others: what it then know
     await eventually(
       'its calls to be closed by another replica',
       async () => {
-        const records = [...(await recordsOf(world.postgres.pool, tenant)).values()]
+        const records = [...(await recordsOf(world().postgres.pool, tenant)).values()]
         return records.length === streams && records.every(({ state }) => state === 'estimated')
       },
       patienceMs,
@@ -95,7 +90,7 @@ test.concurrent('paused until its calls were closed by others: what it then know
   await eventually(
     'the adjustments',
     async () => {
-      const { rows } = await world.postgres.pool.query(
+      const { rows } = await world().postgres.pool.query(
         `select distinct l.request_id from ledger_entries l where l.key_id = $1 and l.kind = 'adjust'`,
         [tenant.keyId],
       )
@@ -104,7 +99,7 @@ test.concurrent('paused until its calls were closed by others: what it then know
     patienceMs,
   )
   const calls = await callsOf(tenant)
-  const net = await netCharges(world.postgres.pool, tenant)
+  const net = await netCharges(world().postgres.pool, tenant)
   for (const { requestId, end } of calls) {
     if (end?.how !== 'whole' || end.usage === undefined) continue
     // By itself, and for each of the two budgets.
@@ -115,27 +110,23 @@ test.concurrent('paused until its calls were closed by others: what it then know
 
 test
   .runIf(limitsRates)
-  .concurrent(
-    'its slots of a concurrency limit are free again, and nobody gets more than there are',
-    async ({ skip }) => {
-      if (!world.redis) skip('no redis-server found')
-      const maxConcurrent = 6
-      const tenant = await world.tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
-      const [first, lost] = replicas
-      // It is killed by the first of these tests, while all of these are under way.
-      const held = Promise.all(
-        Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
-      )
-      await eventually('the slots to be taken', async () => {
-        const { status, code } = await callOnce(first, tenant)
-        return status === 429 && code === 'concurrency_limit_exceeded'
-      })
-      expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
-      expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
-      await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
-    },
-  )
+  .concurrent('its slots of a concurrency limit are free again, and nobody gets more than there are', async () => {
+    const maxConcurrent = 6
+    const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
+    const [first, lost] = replicas()
+    // It is killed by the first of these tests, while all of these are under way.
+    const held = Promise.all(
+      Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
+    )
+    await eventually('the slots to be taken', async () => {
+      const { status, code } = await callOnce(first, tenant)
+      return status === 429 && code === 'concurrency_limit_exceeded'
+    })
+    expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
+    expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
+    await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+  })
 
 test('the books of all that are exact', async () => {
-  await expectExactAccounts(world, patienceMs)
+  await expectExactAccounts(world(), patienceMs)
 })

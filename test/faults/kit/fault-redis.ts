@@ -1,4 +1,4 @@
-import { redisServerBinary, startRedisServer } from '../../support/redis-server.ts'
+import { startRedisServer } from '../../support/redis-server.ts'
 import { openTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts'
 
 /** A Redis of the suite's own, behind a proxy that replicas reach it through. */
@@ -13,9 +13,7 @@ export interface FaultRedis extends AsyncDisposable {
   flush(): Promise<void>
 }
 
-/** @returns undefined when there is no redis-server on this machine */
-export async function startFaultRedis(): Promise<FaultRedis | undefined> {
-  if (redisServerBinary === undefined) return undefined
+export async function startFaultRedis(): Promise<FaultRedis> {
   const server = await startRedisServer({ args: ['--maxmemory-policy', 'noeviction'] })
   const proxy = await openTcpProxy({ host: '127.0.0.1', port: server.port })
   return {

@@ -15,8 +15,7 @@ import { createTenants, type Tenant, type Tenants } from './tenants.ts'
 export interface World extends AsyncDisposable {
   readonly replicas: readonly Replica[]
   readonly postgres: FaultPostgres
-  /** Undefined where this machine has no redis-server. */
-  readonly redis: FaultRedis | undefined
+  readonly redis: FaultRedis
   readonly provider: FaultProvider
   readonly tenants: Tenants
   /** Looks every 10 ms whether a hard budget is overspent, all the time. */
@@ -43,6 +42,7 @@ export interface WorldOptions {
   config?: object
 }
 
+/** @throws when there is no redis-server on this machine */
 export async function openWorld({ replicas: count = 3, config: more = {} }: WorldOptions = {}): Promise<World> {
   await using opening = new AsyncDisposableStack()
   const folder = await mkdtemp(path.join(tmpdir(), 'llmgw-faults-'))
@@ -54,13 +54,13 @@ export async function openWorld({ replicas: count = 3, config: more = {} }: Worl
     startProvider(folder),
   ])
   opening.use(postgres)
-  if (redis) opening.use(redis)
+  opening.use(redis)
   opening.use(provider)
   const pepper = randomBytes(32)
   const config = configFor(provider, more)
   const env = {
     DATABASE_URL: postgres.proxy.url,
-    ...(redis ? { REDIS_URL: redis.url } : {}),
+    REDIS_URL: redis.url,
     LLMGW_KEY_PEPPER: pepper.toString('base64'),
     LLMGW_MASTER_KEY: randomBytes(32).toString('base64'),
     LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1',
