@@ -3,6 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { openTestGateway, requestIdOf, type TestGateway } from '../support/gateway.ts'
 import { inProgress, letPass, readKeyRow, reused, withKey } from '../support/idempotency.ts'
 import type { PostgresProxy } from '../support/postgres-proxy.ts'
+import { needsRedisServer, type RedisServer, startRedisServer } from '../support/redis-server.ts'
 import { type ExpectedRefusal, expectNothingDispatched, expectRefusal } from '../support/refusals.ts'
 import { respondWithCompletion } from '../support/scripted-upstream.ts'
 
@@ -33,17 +34,27 @@ function held(gateway: TestGateway): { goOn(): void; arrived: Promise<void> } {
 describe('two replicas', () => {
   let one: TestGateway
   let two: TestGateway
+  let forgetful: TestGateway
+  let redis: RedisServer
+  needsRedisServer()
   beforeAll(async () => {
-    one = await openTestGateway({ file })
-    two = await openTestGateway({ file, beside: one })
+    // Replicas share their limits there; idempotency keys are in the database alone.
+    redis = await startRedisServer()
+    const environment = { REDIS_URL: redis.url }
+    one = await openTestGateway({ file, environment })
+    two = await openTestGateway({ file, environment, beside: one })
+    forgetful = await openTestGateway({ environment, beside: one })
   })
   afterAll(async () => {
-    await two.close()
-    await one.close()
+    await forgetful?.close()
+    await two?.close()
+    await one?.close()
+    await redis?.close()
   })
   beforeEach(() => one.upstream.answer(respondWithCompletion))
 
   test('of requests that reach both in the same moment one is dispatched', async () => {
+    for (const replica of [one, two]) await (await replica.chat({}, withKey(`${key}-first-connections`))).arrayBuffer()
     for (let round = 0; round < 20; round++) {
       const upstream = held(one)
       const seenBefore = one.upstream.requests.length
@@ -55,8 +66,11 @@ describe('two replicas', () => {
         return response
       }
       const answers = await Promise.all([one, two, one, two, two, one, two, one].map(send))
-      expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409, 409, 409, 409, 409])
-      for (const response of answers) if (response.status === 409) await expectRefusal(response, inProgress)
+      expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
+      for (const response of answers) {
+        // On a machine that has too much to do, connections to the database come too late for some.
+        if (response.status !== 200) await expectRefusal(response, response.status === 503 ? unavailable : inProgress)
+      }
       expect(one.upstream.requests.length - seenBefore).toBe(1)
     }
   })
@@ -124,6 +138,12 @@ describe('two replicas', () => {
     expect((await readKeyRow(one.pool, key))?.owner_replica).not.toBe('killed')
   })
 
+  test('where the operator keeps no answers any more, none is given again', async () => {
+    await (await one.chat({}, withKey(key))).arrayBuffer()
+    expect((await two.chat({}, withKey(key))).headers.get('idempotent-replayed')).toBe('true')
+    await expectRefusal(await forgetful.chat({}, withKey(key)), reused)
+  })
+
   /** What the gateway itself wrote for that request. */
   async function fingerprintOfDefaultChat(): Promise<Buffer> {
     await one.chat({}, withKey(`${key}-fingerprint`))
@@ -175,15 +195,13 @@ describe('while the database is away', () => {
 
   test('a claim whose reply was lost is given back, and the next request gets the key', async () => {
     await gateway.allSettled()
-    // With a long key the claim is the only statement of that length.
-    const long = key.padEnd(255, '-')
     const cutsBefore = postgres.cuts
-    postgres.cutAnswerTo(850)
-    await expectRefusal(await gateway.chat({}, withKey(long)), unavailable)
+    postgres.cutAnswerTo('insert into idempotency_keys')
+    await expectRefusal(await gateway.chat({}, withKey(key)), unavailable)
     expect(postgres.cuts).toBe(cutsBefore + 1)
     const seenBefore = gateway.upstream.requests.length
     const answer = await eventually('the key to be free', async () => {
-      const response = await gateway.chat({}, withKey(long))
+      const response = await gateway.chat({}, withKey(key))
       return response.status === 200 && response
     })
     expect(answer.headers.get('idempotent-replayed')).toBeNull()

@@ -19,10 +19,10 @@ export interface TcpProxy extends AsyncDisposable {
   /** Resets the connections that are open; new ones pass. */
   cut(): void
   /**
-   * Cuts the connection when the server next answers a message longer than this: the request has been carried out, and
-   * its client never hears of it.
+   * Cuts the connection when the server next answers a message that is longer than this, or has this text in it: the
+   * request has been carried out, and its client never hears of it.
    */
-  cutAnswerTo(messageBytes: number): void
+  cutAnswerTo(message: number | string): void
   /** How many connections `cutAnswerTo` has cut. */
   readonly cuts: number
 }
@@ -38,7 +38,7 @@ export async function openTcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
   const links = new Set<Link>()
   let mode: ProxyMode = 'up'
   let latencyMs = 0
-  let cutAbove = Number.POSITIVE_INFINITY
+  let isToBeCut = (_message: Buffer): boolean => false
   let cuts = 0
   const isHeld = (): boolean => mode === 'freeze'
   const server = createServer({ noDelay: true }, (client) => {
@@ -58,7 +58,7 @@ export async function openTcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
     links.add(link)
     let armed = false
     client.on('data', (bytes) => {
-      armed ||= bytes.length > cutAbove
+      armed ||= isToBeCut(bytes)
       link.toUpstream.push(bytes)
     })
     upstream.on('data', (bytes) => {
@@ -67,7 +67,7 @@ export async function openTcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
         link.toClient.push(bytes)
         return
       }
-      cutAbove = Number.POSITIVE_INFINITY
+      isToBeCut = () => false
       cuts++
       client.destroy()
     })
@@ -111,8 +111,8 @@ export async function openTcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
       return links.size
     },
     cut,
-    cutAnswerTo(messageBytes) {
-      cutAbove = messageBytes
+    cutAnswerTo(message) {
+      isToBeCut = (bytes) => (typeof message === 'string' ? bytes.includes(message) : bytes.length > message)
     },
     get cuts() {
       return cuts

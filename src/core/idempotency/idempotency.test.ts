@@ -128,6 +128,39 @@ test('who comes while an answer is being stored gets that answer', async () => {
   ])
 })
 
+test('of many that come at once one asks the database, and speaks for all', async () => {
+  const { begin, state } = openBench()
+  const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => begin('k')))
+  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  for (const outcome of outcomes)
+    if (outcome.status === 'rejected') expect(outcome.reason).toEqual(refusal('idempotency_in_progress'))
+  await expect(begin('k', '[]')).rejects.toEqual(refusal('idempotency_key_mismatch'))
+  expect(state.statements).toBe(1)
+})
+
+test('of many that come while the database is away one asks it', async () => {
+  const { begin, rows, state } = openBench()
+  state.isAway = true
+  const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => begin('k')))
+  for (const outcome of outcomes) expect(outcome).toEqual({ status: 'rejected', reason: refusal('limits_unavailable') })
+  expect(state.statements).toBe(1)
+  state.isAway = false
+  expect((await begin('k')).claim).toBeDefined()
+  expect(rows.size).toBe(1)
+})
+
+test('of many that come while another replica has the key each is told what the database says', async () => {
+  const { begin, rows } = openBench()
+  const { requestId } = await begin('elsewhere')
+  const row = rows.get('elsewhere') as Row
+  rows.set('k', { ...row, requestId: 'of another replica' })
+  const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => begin('k')))
+  for (const outcome of outcomes)
+    expect(outcome).toEqual({ status: 'rejected', reason: refusal('idempotency_in_progress') })
+  rows.delete('k')
+  expect((await begin('k')).requestId).not.toBe(requestId)
+})
+
 test('nothing is recorded where no answers are kept', async () => {
   const { begin } = openBench()
   expect((await begin('k')).recording).toBeUndefined()

@@ -58,9 +58,17 @@ interface Held {
   isWaiting: boolean
 }
 
+interface Running {
+  use: KeyUse
+  /** Whether the key is ours; rejects when the database does not say. */
+  claimed: Promise<boolean>
+}
+
 export function openIdempotency(deps: IdempotencyDeps): Idempotency {
   const { store, log, answerBytesMax, renewMs = 15_000, retryMs = 1_000 } = deps
   const held = new Map<string, Held>()
+  /** By key: what this process claims or runs. Who comes with the same key meanwhile need not ask the database. */
+  const running = new Map<string, Running>()
   /** By key: outcomes that are being written. Whoever comes with the same key waits to see them. */
   const writing = new Map<string, Promise<void>>()
   let waiting = 0
@@ -78,6 +86,23 @@ export function openIdempotency(deps: IdempotencyDeps): Idempotency {
   renewTimer.unref()
 
   async function claim(use: KeyUse): Promise<boolean> {
+    const claiming: Running = { use, claimed: claimInDatabase(use) }
+    running.set(nameOf(use), claiming)
+    let isOurs = false
+    try {
+      isOurs = await claiming.claimed
+      return isOurs
+    } finally {
+      if (!isOurs) forget(use)
+    }
+  }
+
+  function forget(use: KeyUse): void {
+    const name = nameOf(use)
+    if (running.get(name)?.use === use) running.delete(name)
+  }
+
+  async function claimInDatabase(use: KeyUse): Promise<boolean> {
     const holding: Held = { use, outcome: undefined, isWaiting: false }
     held.set(use.requestId, holding)
     try {
@@ -130,11 +155,12 @@ export function openIdempotency(deps: IdempotencyDeps): Idempotency {
 
   async function settle(holding: Held, outcome: Held['outcome']): Promise<void> {
     holding.outcome = outcome
+    forget(holding.use)
     const name = nameOf(holding.use)
-    const written = write(holding)
-    writing.set(name, written)
-    await written
-    if (writing.get(name) === written) writing.delete(name)
+    const writingIt = write(holding)
+    writing.set(name, writingIt)
+    await writingIt
+    if (writing.get(name) === writingIt) writing.delete(name)
   }
 
   async function write(holding: Held): Promise<void> {
@@ -217,7 +243,12 @@ export function openIdempotency(deps: IdempotencyDeps): Idempotency {
         requestId: call.requestId,
         fingerprint: fingerprintOf(target, call.request.bytes),
       }
-      await writing.get(nameOf(use))
+      const name = nameOf(use)
+      await writing.get(name)
+      const neighbour = running.get(name)
+      if (neighbour && (await neighbour.claimed) && running.get(name) === neighbour) {
+        throw neighbour.use.fingerprint.equals(use.fingerprint) ? inProgress() : mismatch(neighbour.use.requestId)
+      }
       for (let claims = 0; claims < claimsMax; claims++) {
         if (await claim(use)) return claimOf(use, call, sink)
         const earlier = await find(use)
@@ -245,12 +276,7 @@ const nameOf = ({ apiKeyId, idempotencyKey }: KeyUse): string => `${apiKeyId} ${
 
 /** @returns undefined when the stored answer is to be given */
 function refusalOf({ isSame, state, answer, requestId }: EarlierUse, repeats: boolean): GatewayError | undefined {
-  if (!isSame) {
-    return new GatewayError(
-      'idempotency_key_mismatch',
-      `This Idempotency-Key was used for another request (${requestId}): its path or its body was another one. Use a new key for a new request.`,
-    )
-  }
+  if (!isSame) return mismatch(requestId)
   if (state === 'running') return inProgress()
   if (answer && repeats) return undefined
   return new GatewayError(
@@ -260,6 +286,12 @@ function refusalOf({ isSame, state, answer, requestId }: EarlierUse, repeats: bo
       : `This Idempotency-Key was used by the request ${requestId}, which has ended; its answer is not kept. Use a new key to make the call again.`,
   )
 }
+
+const mismatch = (requestId: string): GatewayError =>
+  new GatewayError(
+    'idempotency_key_mismatch',
+    `This Idempotency-Key was used for another request (${requestId}): its path or its body was another one. Use a new key for a new request.`,
+  )
 
 const inProgress = (): GatewayError =>
   new GatewayError(
