@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { type App, openApp } from '../../src/app.ts'
-import { loadConfig } from '../../src/config/load-config.ts'
-import { formatProblems } from '../../src/config/problem.ts'
+import { type Config, loadConfig } from '../../src/config/load-config.ts'
+import { type ConfigProblem, formatProblems } from '../../src/config/problem.ts'
 import type { Log } from '../../src/core/log.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { eventually } from './eventually.ts'
@@ -42,6 +42,8 @@ export interface TestGateway extends AsyncDisposable {
   allSettled(): Promise<number>
   /** Sums the series of a metric that have these labels; 0 when there is none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** Puts another config file in force, as SIGHUP does. */
+  reload(file: NonNullable<TestGatewayOptions['file']>): Promise<readonly ConfigProblem[]>
   close(): Promise<void>
 }
 
@@ -121,9 +123,10 @@ export interface TestGatewayOptions {
 export const upstreamCredential = 'sk-upstream-credential-0123456789'
 const keySecret = 'door-suites-key-0123456789abcdef'
 /** The same for all, as replicas on one database must have them. */
+export const testKeyPepper = Buffer.alloc(32, 'key pepper')
 const rootSecrets = {
   LLMGW_MASTER_KEY: Buffer.alloc(32, 'master key').toString('base64'),
-  LLMGW_KEY_PEPPER: Buffer.alloc(32, 'key pepper').toString('base64'),
+  LLMGW_KEY_PEPPER: testKeyPepper.toString('base64'),
 }
 const waitMsMax = 15_000
 
@@ -141,23 +144,26 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
   const postgres = options.breakableDatabase ? opening.use(await openPostgresProxy(database.url)) : undefined
   const log = options.log ?? createRecordingLog()
 
-  const file = configFile(options, upstream.baseUrl, spare.baseUrl)
-  const loaded = loadConfig(
-    {
-      LLMGW_CONFIG: '/llmgw.json',
-      DATABASE_URL: postgres?.url ?? database.url,
-      LLMGW_DATA_DIR: dataDir,
-      LLMGW_PORT: '0',
-      LLMGW_OPS_PORT: '0',
-      LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
-      ...rootSecrets,
-      ...options.environment,
-    },
-    () => JSON.stringify(file), // JSON is YAML
-  )
-  if (!loaded.ok) throw new Error(formatProblems(loaded.problems))
+  const load = (sections: TestGatewayOptions['file']): Config => {
+    const file = configFile({ ...options, ...(sections && { file: sections }) }, upstream.baseUrl, spare.baseUrl)
+    const loaded = loadConfig(
+      {
+        LLMGW_CONFIG: '/llmgw.json',
+        DATABASE_URL: postgres?.url ?? database.url,
+        LLMGW_DATA_DIR: dataDir,
+        LLMGW_PORT: '0',
+        LLMGW_OPS_PORT: '0',
+        LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
+        ...rootSecrets,
+        ...options.environment,
+      },
+      () => JSON.stringify(file), // JSON is YAML
+    )
+    if (!loaded.ok) throw new Error(formatProblems(loaded.problems))
+    return loaded.config
+  }
   const requestLog: string[] = []
-  const app = await openApp(loaded.config, log, new AbortController().signal, {
+  const app = await openApp(load(options.file), log, new AbortController().signal, {
     showKey: () => {},
     writeLog: (line) => void (options.keepsRequestLog && requestLog.push(line)),
   })
@@ -207,6 +213,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
       return rows[0]?.count ?? -1
     },
     metric: async (name, labels) => sumOf(await metricsText(), name, labels),
+    reload: (sections) => app.reload(load(sections)),
     close: () => resources.disposeAsync(),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
