@@ -176,7 +176,7 @@ program
 
 program
   .command('doctor')
-  .description('check configuration, data folder, secrets and database, and say what is wrong')
+  .description('check configuration, data folder, secrets, database and Redis, and say what is wrong')
   .action(async () => {
     const loaded = loader.load()
     process.exitCode = await runDoctor({ loaded, log: commandLog(), print })

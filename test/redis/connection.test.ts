@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { GuardedRedis } from '../../src/core/redis/guarded-redis.ts'
@@ -23,6 +25,12 @@ const add = createRedisScript<number>({
   name: 'test-add',
   numberOfKeys: 1,
   lua: `return redis.call('incrby', KEYS[1], ARGV[1])`,
+})
+
+const timed = createRedisScript<string>({
+  name: 'test-time',
+  numberOfKeys: 1,
+  lua: `redis.call('expire', KEYS[1], 10) return redis.call('time')[1]`,
 })
 
 const askOnce = (redis: GuardedRedis): Promise<string | null> => redis.run((client) => client.get('x'))
@@ -219,6 +227,23 @@ test('a wrong password is a Redis that is away, and stands in no line of the log
   expect(JSON.stringify(log.lines)).not.toContain('the-wrong-one')
   await using admitted = await openTestRedis(locked.url)
   expect(await askOnce(admitted)).toBe(null)
+})
+
+test('the role that docs/operations.md describes is enough, and may do nothing else', async () => {
+  const documented = await readFile(join(import.meta.dirname, '../../docs/operations.md'), 'utf8')
+  const [, patterns = '', commands = ''] = /needs `(~\S+ &\S+)`,\s+`([^`]+)`/.exec(documented) ?? []
+  const rights = [...patterns.split(' '), ...commands.split(/\s+/)]
+  expect(rights.length).toBeGreaterThan(5)
+  await server.client.call('ACL', 'SETUSER', 'gateway', 'on', '>secret', ...rights)
+  await using redis = await openTestRedis(server.url.replace('//', '//gateway:secret@'), { prefix: 'llmgw' })
+  expect(redis.available).toBe(true)
+  const key = `${redis.prefix}n`
+  expect(await redis.run((client) => add(client, key, 1))).toBe(1)
+  expect(await redis.run((client) => timed(client, key))).toMatch(/^\d{10}$/)
+  expect(await redis.run((client) => client.publish(`${redis.prefix}events`, 'x'))).toBe(0)
+  await eventually('the policy to be known', () => redis.statistics().keepsKeys === true)
+  await expect(redis.run((client) => client.get('another'))).rejects.toMatchObject({ reason: 'failed' })
+  await expect(redis.run((client) => client.flushall())).rejects.toMatchObject({ reason: 'failed' })
 })
 
 test('after it is closed it answers at once and leaves nothing behind', async () => {

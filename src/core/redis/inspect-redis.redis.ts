@@ -30,9 +30,8 @@ export async function inspectRedis(target: RedisTarget): Promise<RedisInspection
   try {
     const seen = look()
     seen.catch(() => {}) // after the time is over, nobody waits for it
-    return await Promise.race([seen, delay(timeoutMs, undefined, { ref: false }).then(() => undefined)]).then(
-      (inspection) => inspection ?? { reachable: false, reason },
-    )
+    const timeIsOver = delay(timeoutMs, undefined, { ref: false })
+    return (await Promise.race([seen, timeIsOver])) ?? { reachable: false, reason }
   } catch (error) {
     return { reachable: false, reason: error instanceof Error ? error.message : String(error) }
   } finally {
