@@ -52,7 +52,7 @@ test('counters and histograms are sums over all processes; a gauge says of which
     'seconds_sum 47',
     'seconds_count 3',
   ])
-  expect(lines).toContain('size{quantile="0.5",worker="worker-2"} 5')
+  expect(lines).toContain('size{worker="worker-2",quantile="0.5"} 5')
   expect(lines.filter((line) => line.startsWith('# TYPE'))).toEqual([
     '# TYPE calls_total counter',
     '# TYPE in_flight gauge',
@@ -72,4 +72,10 @@ test('what a process has counted stays when it is gone, and its gauges go with i
   expect(lines).toContain('calls_total{model="a"} 15')
   expect(lines).toContain('seconds_count 3')
   expect(lines.filter((line) => line.startsWith('in_flight{'))).toEqual(['in_flight{worker="worker-1"} 10'])
+})
+
+test('a gauge that says itself which worker it is about keeps its word', () => {
+  const samples = [{ labels: { worker: 'worker-1' }, value: 1 }]
+  const series: MetricSeries[] = [{ name: 'ready', help: 'Ready.', type: 'gauge', samples }]
+  expect(mergeSeries([{ worker: 'primary', series }])).toEqual(series)
 })

@@ -8,8 +8,8 @@ import { eventually } from '../support/eventually.ts'
 import { chat, configFor, environmentFor, isWhole, readiness, statusOf, usageRows } from '../support/gateway-calls.ts'
 import { type GatewayHome, hasEnded, makeGatewayHome } from '../support/gateway-home.ts'
 import { type GatewayProcess, spawnGateway, startGateway } from '../support/gateway-process.ts'
-import { type RedisServer, startRedisServer } from '../support/redis-server.ts'
-import { redisServerBinary } from '../support/redis-server-binary.ts'
+import { openPostgresProxy } from '../support/postgres-proxy.ts'
+import { needsRedisServer, type RedisServer, startRedisServer } from '../support/redis-server.ts'
 import {
   respondWithCompletion,
   type ScriptedUpstream,
@@ -70,25 +70,26 @@ const callAtOnce = (gateway: GatewayProcess, count: number, model = 'openai/test
     ),
   )
 
-/** Exactly one terminal record for each request that the upstream has seen. */
+/**
+ * Exactly one terminal record for each request that the upstream has seen; beside them only calls that a kill has ended
+ * just before they were dispatched.
+ */
 async function expectEachAccountedOnce({ upstream, database }: Workplace, expect: ExpectStatic): Promise<void> {
   const seen = upstream.requests.map(({ headers }) => String(headers['x-client-request-id'])).sort()
   const accounted = async (): Promise<string[]> =>
     (await usageRows(database.pools.admin))
-      .filter(({ state }) => ['settled', 'released', 'estimated'].includes(state))
-      .map((row) => row.request_id)
+      .filter(({ request_id: id, state }) => seen.includes(id) && ['settled', 'estimated'].includes(state))
+      .map(({ request_id: id }) => id)
       .sort()
   await expect.poll(accounted, patience).toEqual(seen)
+  const others = (await usageRows(database.pools.admin)).filter(({ request_id: id }) => !seen.includes(id))
+  expect(others.filter(({ state, finish }) => state !== 'estimated' || finish !== 'orphaned')).toEqual([])
 }
 
-const withRedis = redisServerBinary() === undefined ? 'no redis-server' : undefined
+needsRedisServer()
 
 describe.concurrent('two workers', () => {
-  test('answer together, count together, take a new configuration together and drain together', async ({
-    expect,
-    skip,
-  }) => {
-    if (withRedis) skip(withRedis)
+  test('answer together, count together, take a new configuration together and drain together', async ({ expect }) => {
     await using workplace = await openWorkplace()
     const { home, env, upstream, database } = workplace
     await using gateway = await startGateway({ home, env })
@@ -162,9 +163,7 @@ describe.concurrent('two workers', () => {
 
   test('one that is killed under load loses and doubles nothing, and is replaced; its counts stay', async ({
     expect,
-    skip,
   }) => {
-    if (withRedis) skip(withRedis)
     await using workplace = await openWorkplace()
     const { home, env, upstream } = workplace
     upstream.answer(async (response, request) => {
@@ -212,9 +211,7 @@ describe.concurrent('two workers', () => {
 
   test('all of them killed with their primary, the single process that is started instead closes their calls', async ({
     expect,
-    skip,
   }) => {
-    if (withRedis) skip(withRedis)
     await using workplace = await openWorkplace()
     const { home, env, upstream } = workplace
     upstream.answer((_response, request) => request.aborted) // which is never, but for the kill
@@ -234,8 +231,30 @@ describe.concurrent('two workers', () => {
     await gateway.stop()
   })
 
-  test('one that dies again and again ends the process, with a sentence', async ({ expect, skip }) => {
-    if (withRedis) skip(withRedis)
+  test('one that is replaced while the database is away waits for it, and the other one serves meanwhile', async ({
+    expect,
+  }) => {
+    await using workplace = await openWorkplace()
+    const { home, env, database } = workplace
+    await using proxy = await openPostgresProxy(database.url)
+    await using gateway = await startGateway({ home, env: { ...env, DATABASE_URL: proxy.url } })
+    expect(await callAtOnce(gateway, 20)).not.toContain(false) // so that each has learned the key
+    proxy.mode = 'down'
+    process.kill((await childrenOf(gateway.pid))[0] as number, 'SIGKILL')
+    await gateway.logged(
+      ({ msg, worker }) => msg.startsWith('The database does not serve yet') && worker === 'worker-1',
+    )
+    expect(await callAtOnce(gateway, 10)).not.toContain(false)
+    expect(await readiness(gateway)).toEqual({ status: 'ready', reasons: [] })
+    proxy.mode = 'up'
+    await expect
+      .poll(() => series(gateway, 'llmgw_worker_ready'), patience)
+      .toEqual({ '{worker="worker-1"}': 1, '{worker="worker-2"}': 1 })
+    await expectEachAccountedOnce(workplace, expect)
+    expect(await gateway.stop()).toEqual({ code: 0, signal: null })
+  })
+
+  test('one that dies again and again ends the process, with a sentence', async ({ expect }) => {
     await using workplace = await openWorkplace()
     await using gateway = await startGateway(workplace)
     let isGone = false
@@ -261,8 +280,7 @@ describe.concurrent('two workers', () => {
     )
   })
 
-  test('Ctrl-C, which all processes get, is a drain; a second SIGTERM cuts one short', async ({ expect, skip }) => {
-    if (withRedis) skip(withRedis)
+  test('Ctrl-C, which all processes get, is a drain; a second SIGTERM cuts one short', async ({ expect }) => {
     await using workplace = await openWorkplace()
     const { home, env, upstream, database } = workplace
     upstream.answer(async (response, request) => {
@@ -287,8 +305,7 @@ describe.concurrent('two workers', () => {
     expect(rows.map(({ finish }) => finish)).toEqual(['shutdown', 'shutdown', 'shutdown', 'shutdown'])
   })
 
-  test('what a worker is refused with is what the process is refused with', async ({ expect, skip }) => {
-    if (withRedis) skip(withRedis)
+  test('what a worker is refused with is what the process is refused with', async ({ expect }) => {
     await using workplace = await openWorkplace()
     const occupied = createServer()
     await new Promise<void>((resolve) => occupied.listen(0, '127.0.0.1', resolve))

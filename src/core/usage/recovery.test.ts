@@ -324,3 +324,17 @@ test('what a former worker left is recovered by the one that adopts it, behind i
     'settled',
   ])
 })
+
+test('what the database refused a former worker is tried again by the one that adopts it', async () => {
+  using folder = temporaryFolder()
+  const ours = join(folder.path, '0')
+  const theirs = join(folder.path, '1')
+  await writeCalls(theirs, [1, 2], 1 << 20)
+  const [segment] = segmentFiles(theirs) as [string]
+  renameSync(segment, join(theirs, 'refused', '1-0-abc.frames'))
+
+  await adoptSegments(theirs, ours)
+  expect(readdirSync(join(theirs, 'refused'))).toEqual([])
+  const store = await crashAndReplay(ours, [])
+  expect(store.rows.size).toBe(2)
+})
