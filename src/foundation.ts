@@ -65,12 +65,11 @@ export async function openFoundation(deps: FoundationDeps): Promise<Foundation> 
     usageRetentionDays: config.usage.retentionDays,
     ledgerRetentionDays: config.usage.ledgerRetentionDays,
   }
+  const sharesState = settings.redisUrl !== undefined
   let lock: ReplicaLock | undefined
   await untilDatabaseServes(
     async () => {
-      lock ??= own(
-        await takeReplicaLock({ url, sharesState: settings.sharesState, replica: deps.replica, log, signal }),
-      )
+      lock ??= own(await takeReplicaLock({ url, sharesState, replica: deps.replica, log, signal }))
       await fitSchema(url, settings.migrate, log, signal)
       await maintainPartitions({ url, log, ...retention })
     },

@@ -19,8 +19,6 @@ export interface EnvironmentSettings {
   readonly opsPort: number
   /** Processes that serve; 1 is this process itself. */
   readonly workers: number
-  /** Whether counters and events are shared with other replicas: there is a Redis. */
-  readonly sharesState: boolean
   readonly databaseUrl: Secret | undefined
   /** As `readRedisUrl` takes it. */
   readonly redisUrl: Secret | undefined
@@ -168,14 +166,13 @@ export function parseEnvironment(environment: Environment, readFile: ReadFile): 
   if (variables.LLMGW_PORT !== 0 && variables.LLMGW_PORT === variables.LLMGW_OPS_PORT) {
     problems.push({ path: 'LLMGW_OPS_PORT', message: 'expected another port than LLMGW_PORT' })
   }
-  const sharesState = Boolean(environment.REDIS_URL || environment.REDIS_URL_FILE)
-  const lacking = [...(variables.DATABASE_URL ? [] : ['DATABASE_URL']), ...(sharesState ? [] : ['REDIS_URL'])]
+  const lacking = (['DATABASE_URL', 'REDIS_URL'] as const).filter((name) => variables[name] === undefined)
   if (variables.LLMGW_WORKERS > 1 && lacking.length > 0) {
     const message = `expected ${lacking.join(' and ')} beside it: several workers need a database and a Redis in common`
     problems.push({ path: 'LLMGW_WORKERS', message })
   }
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, value: toSettings(variables, sharesState) }
+  return { ok: true, value: toSettings(variables) }
 }
 
 /** Known apart from the rest, so that what is wrong elsewhere does not hide hosts that may not be reached. */
@@ -231,7 +228,7 @@ export function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
 }
 
-function toSettings(variables: z.output<typeof environmentSchema>, sharesState: boolean): EnvironmentSettings {
+function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentSettings {
   const { OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl } = variables
   return {
     dataDir: resolve(variables.LLMGW_DATA_DIR),
@@ -240,7 +237,6 @@ function toSettings(variables: z.output<typeof environmentSchema>, sharesState: 
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
     workers: variables.LLMGW_WORKERS,
-    sharesState,
     databaseUrl: variables.DATABASE_URL,
     redisUrl: variables.REDIS_URL,
     redisPrefix: variables.LLMGW_REDIS_PREFIX,
