@@ -2,18 +2,19 @@
 --
 -- KEYS, for each scope of each group: its counters, if it limits requests or tokens; its leases, if concurrency.
 -- ARGV: time in ms ('' is Redis's own), id of the new request ('' is none), its tokens ('' only looks: nothing is taken,
---   and how many run is told for each scope, too), number of groups; for each group
---   the number of its scopes and for each of these bucket (1) or window (0), requests and tokens a minute, requests at
---   the same time, 0 being no limit; then what is over: id, when it was taken, group, requests to give back, and by how
---   much more than counted its tokens were. The new request is of the first group.
+--   and how many run is told for each scope, too), number of groups; for each group its scopes as text, four numbers each:
+--   bucket (1) or window (0), requests and tokens a minute, requests at the same time, 0 being no limit; then what is
+--   over, one text each: id, when it was taken, group, requests to give back, and by how much more than counted its tokens
+--   were. The new request is of the first group.
 -- Returns 0 or what refuses (1 requests, 2 tokens, 3 concurrency), which scope does, how long it would have to wait (-1:
 --   forever), the time; for each scope what is left of requests, ms until all of them are free, and the same of tokens,
 --   -1 being no limit.
 --
--- The counters of a window are a hash: the second that has begun (s), what is taken in it (cr, ct) and altogether (r, t),
--- the newest second with anything in it (n), when counting began (e), and for each earlier second of the last sixty
--- 'requests tokens'. The first seven are all that most calls need. Those of a bucket: levels in 60,000ths (r, t), as of
--- when (a), and e. Leases are a sorted set of request ids by when they run out.
+-- The counters of a window are a hash. Its field h is all that most calls need, seven numbers in binary: the second that
+-- has begun, what is taken altogether of requests and tokens, what in that second, the newest second with anything in
+-- it, and when counting began. Each earlier second of the last sixty has a field 'requests tokens'. The field h of a
+-- bucket: levels of requests and tokens in 60,000ths, as of when, and when counting began. Leases are a sorted set of
+-- request ids by when they run out.
 
 local MINUTE = 60000
 local SLOTS = 61 -- sixty whole seconds and the one that has begun
@@ -21,6 +22,7 @@ local COUNTERS_MS = 125000 -- by then a window is empty and a bucket full
 local LEASE_MS = 60000
 
 local call, floor, ceil, min, max = redis.call, math.floor, math.ceil, math.min, math.max
+local packHead, unpackHead = struct.pack, struct.unpack
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -37,14 +39,12 @@ Window.__index = Window
 
 function Window.load(key)
   local slot = floor(now / 1000)
-  local v = call('HMGET', key, 's', 'r', 't', 'cr', 'ct', 'n', 'e')
-  if not v[1] then
-    return setmetatable({ key = key, slot = slot, r = 0, t = 0, cr = 0, ct = 0, newest = slot, began = now, isNew = true }, Window)
+  local head = call('HGET', key, 'h')
+  local window = { key = key, slot = slot, r = 0, t = 0, cr = 0, ct = 0, newest = slot, began = now, isNew = not head }
+  if head then
+    window.slot, window.r, window.t, window.cr, window.ct, window.newest, window.began = unpackHead('<ddddddd', head)
   end
-  local window = setmetatable({
-    key = key, slot = tonumber(v[1]), r = tonumber(v[2]), t = tonumber(v[3]), cr = tonumber(v[4]), ct = tonumber(v[5]),
-    newest = tonumber(v[6]), began = tonumber(v[7]),
-  }, Window)
+  setmetatable(window, Window)
   if window.slot < slot then window:advance(slot) end -- a clock that was put back waits for itself
   return window
 end
@@ -67,9 +67,9 @@ function Window:advance(slot)
     call('HSET', self.key, self.slot, pair(self.cr, self.ct))
     r, t = r + self.cr, t + self.ct
   end
-  call('HSET', self.key, 's', slot, 'r', r, 't', t, 'cr', 0, 'ct', 0)
-  call('PEXPIRE', self.key, COUNTERS_MS)
   self.slot, self.r, self.t, self.cr, self.ct = slot, r, t, 0, 0
+  self:save()
+  call('PEXPIRE', self.key, COUNTERS_MS)
 end
 
 function Window:wait(kind, amount, limit)
@@ -122,28 +122,22 @@ function Window:left(kind, limit)
 end
 
 function Window:save()
-  if not self.isNew then
-    call('HSET', self.key, 'r', self.r, 't', self.t, 'cr', self.cr, 'ct', self.ct, 'n', self.newest)
-    return
-  end
-  call('HSET', self.key, 's', self.slot, 'r', self.r, 't', self.t, 'cr', self.cr, 'ct', self.ct, 'n', self.newest,
-    'e', self.began)
-  call('PEXPIRE', self.key, COUNTERS_MS)
+  call('HSET', self.key, 'h',
+    packHead('<ddddddd', self.slot, self.r, self.t, self.cr, self.ct, self.newest, self.began))
+  if self.isNew then call('PEXPIRE', self.key, COUNTERS_MS) end
 end
 
 local Bucket = {}
 Bucket.__index = Bucket
 
 function Bucket.load(key, scope)
-  local v = call('HMGET', key, 'r', 't', 'a', 'e')
-  local at = tonumber(v[3]) or now
+  local full = { scope.requests * MINUTE, scope.tokens * MINUTE }
+  local head = call('HGET', key, 'h')
+  if not head then return setmetatable({ key = key, r = full[1], t = full[2], at = now, began = now }, Bucket) end
+  local r, t, at, began = unpackHead('<dddd', head)
   local since = max(0, now - at)
-  local r, t = scope.requests * MINUTE, scope.tokens * MINUTE
-  return setmetatable({
-    key = key, at = max(at, now), began = tonumber(v[4]) or now,
-    r = min(r, (tonumber(v[1]) or r) + since * scope.requests),
-    t = min(t, (tonumber(v[2]) or t) + since * scope.tokens),
-  }, Bucket)
+  r, t = min(full[1], r + since * scope.requests), min(full[2], t + since * scope.tokens)
+  return setmetatable({ key = key, r = r, t = t, at = max(at, now), began = began }, Bucket)
 end
 
 function Bucket:wait(kind, amount, limit)
@@ -170,11 +164,10 @@ function Bucket:left(kind, limit)
   return max(0, floor(self[kind] / MINUTE)), ceil((limit * MINUTE - self[kind]) / limit)
 end
 
--- A level that is not limited is not kept: once it is, it begins full.
+-- What is not limited is full once it is.
 function Bucket:save()
-  call('HSET', self.key, 'a', self.at, 'e', self.began)
-  if self.limits.requests > 0 then call('HSET', self.key, 'r', self.r) end
-  if self.limits.tokens > 0 then call('HSET', self.key, 't', self.t) end
+  local r, t = self.limits.requests > 0 and self.r or math.huge, self.limits.tokens > 0 and self.t or math.huge
+  call('HSET', self.key, 'h', packHead('<dddd', r, t, self.at, self.began))
   call('PEXPIRE', self.key, COUNTERS_MS)
 end
 
@@ -196,33 +189,29 @@ local function isFull(scope)
 end
 
 local id, tokens = ARGV[2], tonumber(ARGV[3])
-local groups, nextKey, at = {}, 1, 5
-for g = 1, tonumber(ARGV[4]) do
+local groupsEnd = 4 + tonumber(ARGV[4])
+local groups, nextKey = {}, 1
+for at = 5, groupsEnd do
   local group = {}
-  local count = tonumber(ARGV[at])
-  at = at + 1
-  for s = 1, count do
+  for bucket, requests, perMinute, running in string.gmatch(ARGV[at], '(%d+) (%d+) (%d+) (%d+)') do
     local scope = {
-      isBucket = ARGV[at] == '1',
-      requests = tonumber(ARGV[at + 1]), tokens = tonumber(ARGV[at + 2]), running = tonumber(ARGV[at + 3]),
+      isBucket = bucket == '1', requests = tonumber(requests), tokens = tonumber(perMinute), running = tonumber(running),
     }
-    at = at + 4
     if scope.requests > 0 or scope.tokens > 0 then
       scope.key, nextKey = KEYS[nextKey], nextKey + 1
     end
     if scope.running > 0 then
       scope.leases, nextKey = KEYS[nextKey], nextKey + 1
     end
-    group[s] = scope
+    group[#group + 1] = scope
   end
-  groups[g] = group
+  groups[at - 4] = group
 end
 
-while at <= #ARGV do
-  local over, taken, group = ARGV[at], tonumber(ARGV[at + 1]), groups[tonumber(ARGV[at + 2])]
-  local requests, excess = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  at = at + 5
-  for _, scope in ipairs(group) do
+for at = groupsEnd + 1, #ARGV do
+  local over, taken, group, requests, excess = string.match(ARGV[at], '(%S+) (%d+) (%d+) (%d+) (%S+)')
+  taken, requests, excess = tonumber(taken), tonumber(requests), tonumber(excess)
+  for _, scope in ipairs(groups[tonumber(group)]) do
     if scope.leases then call('ZREM', scope.leases, over) end
     -- All of a minute is as much as can be kept from others.
     local change = scope.tokens > 0 and min(excess, scope.tokens) or 0

@@ -109,7 +109,7 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
           redisTimeMs?.() ?? '',
           id,
           tokens,
-          call.groupCount,
+          call.groups.length,
           ...call.groups,
           ...call.settlements,
         ),

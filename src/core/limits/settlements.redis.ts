@@ -15,10 +15,9 @@ export interface Settlement {
 /** What one call of the script is told. */
 export interface ScriptCall {
   keys: string[]
-  /** Groups of scopes, then the settlements. */
-  groups: (string | number)[]
-  groupCount: number
-  settlements: (string | number)[]
+  /** Groups of scopes. */
+  groups: string[]
+  settlements: string[]
 }
 
 /**
@@ -29,18 +28,17 @@ export interface ScriptCall {
  */
 export function scriptCall(asking: SharedScopes | undefined, settlements: readonly Settlement[]): ScriptCall {
   const told: SharedScopes[] = []
-  const call: ScriptCall = { keys: [], groups: [], groupCount: 0, settlements: [] }
+  const call: ScriptCall = { keys: [], groups: [], settlements: [] }
   const groupOf = (scopes: SharedScopes): number => {
     const known = told.indexOf(scopes)
     if (known >= 0) return known + 1
     call.keys.push(...scopes.keys)
-    call.groups.push(...scopes.description)
-    call.groupCount = told.push(scopes)
-    return call.groupCount
+    call.groups.push(scopes.description)
+    return told.push(scopes)
   }
   if (asking) groupOf(asking)
   for (const { requestId, scopes, takenMs, requestsBack, tokensExcess } of settlements) {
-    call.settlements.push(requestId, takenMs, groupOf(scopes), requestsBack, tokensExcess)
+    call.settlements.push(`${requestId} ${takenMs} ${groupOf(scopes)} ${requestsBack} ${tokensExcess}`)
   }
   return call
 }

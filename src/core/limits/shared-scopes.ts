@@ -7,8 +7,8 @@ export interface SharedScopes {
   /** In the order of the limits: of each its counters, then its leases, as far as it has any. */
   readonly keys: readonly string[]
   readonly leaseKeys: readonly string[]
-  /** The number of limits, then for each of them: bucket or not, requests and tokens a minute, requests at a time. */
-  readonly description: readonly number[]
+  /** For each limit four numbers: bucket or not, requests and tokens a minute, requests at the same time. */
+  readonly description: string
   /** The first limit that must not be counted by one replica alone. */
   readonly strict: RateLimit | undefined
 }
@@ -37,7 +37,7 @@ export const counterKeys = (prefix: string, organizationId: string, limit: RateL
 function sharedScopes(prefix: string, organizationId: string, limits: readonly RateLimit[]): SharedScopes {
   const keys: string[] = []
   const leaseKeys: string[] = []
-  const description: number[] = [limits.length]
+  const description: number[] = []
   for (const limit of limits) {
     const { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm } = limit
     const isBucket = algorithm === 'token_bucket'
@@ -51,7 +51,7 @@ function sharedScopes(prefix: string, organizationId: string, limits: readonly R
     }
     description.push(isBucket ? 1 : 0, requestsPerMinute ?? 0, tokensPerMinute ?? 0, maxConcurrent ?? 0)
   }
-  return { organizationId, limits, keys, leaseKeys, description, strict: limits.find(({ strict }) => strict) }
+  return { organizationId, limits, keys, leaseKeys, description: description.join(' '), strict: limits.find(({ strict }) => strict) }
 }
 
 const scopeKey = (prefix: string, organizationId: string, { scope, scopeId }: RateLimit): string =>
