@@ -136,7 +136,7 @@ const registerScript = createRedisScript<number>({
         leases[#leases + 1] = ARGV[i]
       end
       redis.call('ZADD', KEYS[k], unpack(leases))
-      redis.call('PEXPIRE', KEYS[k], 60000)
+      redis.call('PEXPIRE', KEYS[k], 125000)
       at = last + 1
     end
     redis.call('SET', KEYS[1], '', 'PX', 60000)

@@ -18,7 +18,7 @@
 
 local MINUTE = 60000
 local SLOTS = 61 -- sixty whole seconds and the one that has begun
-local COUNTERS_MS = 125000 -- by then a window is empty and a bucket full
+local KEYS_MS = 125000 -- since they were used: by then a window is empty, a bucket full, and leases have run out
 local LEASE_MS = 60000
 
 local call, floor, ceil, min, max = redis.call, math.floor, math.ceil, math.min, math.max
@@ -69,7 +69,7 @@ function Window:advance(slot)
   end
   self.slot, self.r, self.t, self.cr, self.ct = slot, r, t, 0, 0
   self:save()
-  call('PEXPIRE', self.key, COUNTERS_MS)
+  call('PEXPIRE', self.key, KEYS_MS)
 end
 
 function Window:wait(kind, amount, limit)
@@ -124,7 +124,7 @@ end
 function Window:save()
   call('HSET', self.key, 'h',
     packHead('<ddddddd', self.slot, self.r, self.t, self.cr, self.ct, self.newest, self.began))
-  if self.isNew then call('PEXPIRE', self.key, COUNTERS_MS) end
+  if self.isNew then call('PEXPIRE', self.key, KEYS_MS) end
 end
 
 local Bucket = {}
@@ -133,11 +133,12 @@ Bucket.__index = Bucket
 function Bucket.load(key, scope)
   local full = { scope.requests * MINUTE, scope.tokens * MINUTE }
   local head = call('HGET', key, 'h')
-  if not head then return setmetatable({ key = key, r = full[1], t = full[2], at = now, began = now }, Bucket) end
+  if not head then return setmetatable({ key = key, r = full[1], t = full[2], at = now, began = now, isNew = true }, Bucket) end
   local r, t, at, began = unpackHead('<dddd', head)
   local since = max(0, now - at)
   r, t = min(full[1], r + since * scope.requests), min(full[2], t + since * scope.tokens)
-  return setmetatable({ key = key, r = r, t = t, at = max(at, now), began = began }, Bucket)
+  local isNew = floor(at / 1000) ~= floor(now / 1000)
+  return setmetatable({ key = key, r = r, t = t, at = max(at, now), began = began, isNew = isNew }, Bucket)
 end
 
 function Bucket:wait(kind, amount, limit)
@@ -168,7 +169,7 @@ end
 function Bucket:save()
   local r, t = self.limits.requests > 0 and self.r or math.huge, self.limits.tokens > 0 and self.t or math.huge
   call('HSET', self.key, 'h', packHead('<dddd', r, t, self.at, self.began))
-  call('PEXPIRE', self.key, COUNTERS_MS)
+  if self.isNew then call('PEXPIRE', self.key, KEYS_MS) end -- once a second
 end
 
 local loaded = {}
@@ -244,7 +245,8 @@ for _, scope in ipairs(asking) do
     if counters then counters:add(scope, 1, scope.tokens > 0 and tokens or 0) end
     if scope.leases then
       call('ZADD', scope.leases, now + LEASE_MS, id)
-      call('PEXPIRE', scope.leases, LEASE_MS)
+      -- Put off once a second where that can be told, for it is a command more.
+      if not counters or counters.cr == nil or counters.cr <= 1 then call('PEXPIRE', scope.leases, KEYS_MS) end
     end
   end
   local rLeft, rReset, tLeft, tReset = -1, -1, -1, -1

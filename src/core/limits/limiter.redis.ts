@@ -51,7 +51,7 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
   let unfreed: Settlement[] = []
   let timer: NodeJS.Timeout | undefined
   let retryTimer: NodeJS.Timeout | undefined
-  let sending: Promise<unknown> = Promise.resolve()
+  let sending: Promise<void> = Promise.resolve()
 
   const leases = openConcurrencyLeases({
     redis,
@@ -126,7 +126,8 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
     for (let next = waiting[0]; next; next = waiting[0]) {
       sent.push(send(undefined, '', '', takeWaiting(next.scopes.organizationId)).catch(() => {})) // kept by `lost`
     }
-    if (sent.length > 0) sending = Promise.all([sending, ...sent])
+    // Its own result, lest each keep all those before it.
+    if (sent.length > 0) sending = Promise.all([sending, ...sent]).then(() => {})
   }
 
   /** One granted request. Its concurrency is registered in Redis and counted here, whoever has granted it. */
