@@ -51,7 +51,14 @@ function sharedScopes(prefix: string, organizationId: string, limits: readonly R
     }
     description.push(isBucket ? 1 : 0, requestsPerMinute ?? 0, tokensPerMinute ?? 0, maxConcurrent ?? 0)
   }
-  return { organizationId, limits, keys, leaseKeys, description: description.join(' '), strict: limits.find(({ strict }) => strict) }
+  return {
+    organizationId,
+    limits,
+    keys,
+    leaseKeys,
+    description: description.join(' '),
+    strict: limits.find(({ strict }) => strict),
+  }
 }
 
 const scopeKey = (prefix: string, organizationId: string, { scope, scopeId }: RateLimit): string =>
