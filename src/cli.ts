@@ -3,8 +3,10 @@ import { type Logger, pino } from 'pino'
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
+import { type LimitCommandsDeps, resetLimits, showLimits } from './cli/limits.ts'
 import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
+import { openSharedLimiter } from './cli/open-limiter.ts'
 import { openRerating } from './cli/open-rerating.ts'
 import { reasonOf } from './cli/reason-of.ts'
 import { seedDevelopmentDatabase } from './cli/seed.ts'
@@ -23,6 +25,7 @@ import { createUuidV7Source } from './core/ids.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
+import { readLimitsOfKey } from './core/limits/rate-limits.store.ts'
 import { formatUsd } from './core/money.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
@@ -88,6 +91,19 @@ keys
   .description('end a key for good')
   .argument('<id-or-name>')
   .action((idOrName: string) => withKeys((deps) => revokeKey(deps, idOrName)))
+
+const limits = program.command('limits').description('rate limits of a key, its team and its organization')
+limits
+  .command('show')
+  .description('what a key may do and, with REDIS_URL, how much of it is taken')
+  .argument('<id-or-name>')
+  .option('--json', 'print JSON')
+  .action((idOrName: string, options: { json?: boolean }) => withLimits((deps) => showLimits(deps, idOrName, options)))
+limits
+  .command('reset')
+  .description('forget the requests and tokens that were counted for a key; needs REDIS_URL')
+  .argument('<id-or-name>')
+  .action((idOrName: string) => withLimits((deps) => resetLimits(deps, idOrName)))
 
 program
   .command('catalog')
@@ -224,6 +240,23 @@ function withKeys(run: (deps: KeyCommandsDeps) => Promise<void>): Promise<void> 
     const service = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed })
     await run({ keys: service, clock, actor: { kind: 'operator', id: undefined }, print })
     await announce(config, events)
+    return 0
+  })
+}
+
+function withLimits(run: (deps: LimitCommandsDeps) => Promise<void>): Promise<void> {
+  return withDatabase(async ({ pools, keyPepper }, { settings }, log) => {
+    const clock = createDatabaseClock()
+    await synchronizeClock(pools.admin, clock)
+    const digester = createKeyDigester([keyPepper])
+    const store = createKeyStore(pools.admin)
+    const keys = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed() {} })
+    const limiter = await openSharedLimiter(settings, log)
+    try {
+      await run({ keys, clock, print, limiter, limitsOf: (keyId) => readLimitsOfKey(pools.admin, keyId) })
+    } finally {
+      await limiter?.close()
+    }
     return 0
   })
 }

@@ -97,7 +97,7 @@ export async function revokeKey({ keys, clock, actor, print }: KeyCommandsDeps, 
   print(`Revoked the key "${key.name}" (${key.id}). Running gateways refuse it within 5 seconds.`)
 }
 
-async function keyNamed(keys: Keys, idOrName: string, nowMs: number): Promise<Key> {
+export async function keyNamed(keys: Keys, idOrName: string, nowMs: number): Promise<Key> {
   const isId = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(idOrName)
   const byId = isId ? await keys.get(idOrName) : undefined
   if (byId) return byId
@@ -130,7 +130,7 @@ function rowOf(key: Key, nowMs: number): string[] {
   ]
 }
 
-function tableOf(head: readonly string[], rows: readonly string[][]): string[] {
+export function tableOf(head: readonly string[], rows: readonly string[][]): string[] {
   const widths = head.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
   )

@@ -12,6 +12,7 @@ import { createKeyLookUp } from '../../src/core/keys/key-look-up.store.ts'
 import { openKeyWatch } from '../../src/core/keys/key-watch.ts'
 import { createKeyStore } from '../../src/core/keys/keys.store.ts'
 import { type Actor, createKeys, type KeyDraft } from '../../src/core/keys/keys.ts'
+import { readLimitsOfKey } from '../../src/core/limits/rate-limits.store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { silent } from '../support/log.ts'
 
@@ -122,6 +123,9 @@ describe('a key', () => {
         strict: false,
       },
     ])
+    expect(await readLimitsOfKey(database.pools.admin, key.id), 'the key first').toEqual(
+      caller.rateLimits.toSorted((a, b) => a.scope.localeCompare(b.scope)),
+    )
     expect(caller.budgets.map(({ id }) => id).toSorted()).toEqual(
       [ids.key, ids.organization, ids.tag, ids.tagOfOrganization].toSorted(),
     )
