@@ -146,6 +146,27 @@ test('retention drops what is older, keeps the ledger longer, and empties the de
   expect(await placesOf('ledger_entries')).toEqual(['ledger_entries_20260102'])
 })
 
+test('up to where retention has dropped rows is written down, and never taken back', async () => {
+  const droppedBefore = async () =>
+    Object.fromEntries(
+      (await database.pools.admin.query('select table_name, dropped_before from usage_retention')).rows.map((row) => [
+        row.table_name,
+        row.dropped_before.toISOString().slice(0, 10),
+      ]),
+    )
+  await maintain('2026-01-02T12:00:00Z')
+  expect(await droppedBefore()).toEqual({})
+  await maintain('2026-01-12T00:00:00Z', { usageRetentionDays: 10, ledgerRetentionDays: 100 })
+  expect(await droppedBefore()).toEqual({ usage_records: '2026-01-02', usage_attempts: '2026-01-02' })
+  await insertUsage('2025-06-01T00:00:00Z')
+  await maintain('2026-01-12T00:00:00Z', { usageRetentionDays: 30, ledgerRetentionDays: 100 })
+  expect(await droppedBefore()).toEqual({
+    usage_records: '2026-01-02',
+    usage_attempts: '2026-01-02',
+    ledger_entries: '2025-10-04',
+  })
+})
+
 test('without a retention nothing is dropped', async () => {
   await maintain('2020-01-02T12:00:00Z')
   expect((await maintain('2026-11-23T12:00:00Z')).dropped).toEqual([])

@@ -127,6 +127,14 @@ test('what is mistyped is answered with a sentence on standard error, no stack, 
     [['keys', 'create', '--name', 'x', '--expires', 'soon'], /^"soon" is no expiry\. Use a span/],
     [['keys', 'create', '--name', 'x', '--organization', 'nobodys'], /^There is no such organization\./],
     [['keys', 'revoke', 'nobodys'], /^There is no key "nobodys"\. List them with: llmgw keys list/],
+    [
+      ['usage', 'rebuild', '--from', 'yesterday'],
+      /option '--from <date>' argument 'yesterday' is invalid. Expected a date/,
+    ],
+    [
+      ['usage', 'rerate', '--from', '2026-11-01', '--to', '2026-12-01'],
+      /required option '--model <name>' not specified/,
+    ],
     [['migrate', '--down-to', 'nowhere'], /^There is no migration "nowhere" to go back to\. There are: \d+_/],
   ]
   const runs = cases.map(async ([words, sentence]) => ({ words, sentence, ...(await withDatabaseUrl(...words)) }))
@@ -141,7 +149,7 @@ test('what is mistyped is answered with a sentence on standard error, no stack, 
 test('--help names every command', async () => {
   const { code, stdout } = await llmgw(home, ['--help'])
   expect(code).toBe(0)
-  for (const name of ['start', 'migrate', 'keys', 'catalog', 'doctor'])
+  for (const name of ['start', 'migrate', 'keys', 'catalog', 'usage', 'doctor'])
     expect(stdout).toMatch(new RegExp(`^ +${name} `, 'm'))
   expect(stdout).not.toContain('undefined')
 })
@@ -173,6 +181,43 @@ test("catalog sync reads LiteLLM's list from a file, says what was added and ski
   const missing = await withDatabaseUrl('catalog', 'sync', '--from', path.join(home.path, 'nothing.json'))
   expect(missing.code).toBe(1)
   expect(missing.stdout + missing.stderr).toMatch(/The catalog was not synced: .*nothing\.json/)
+})
+
+test('usage is rerated at another price, dry-run first, and its rollups are found right and mended', async () => {
+  const own = await createTestDatabase()
+  const usage = (...words: string[]) => llmgw(home, ['usage', ...words], { env: { DATABASE_URL: own.url } })
+  const seeded = await llmgw(home, ['seed', '--calls', '400', '--days', '3'], { env: { DATABASE_URL: own.url } })
+  expect(seeded.code).toBe(0)
+  const { rows } = await own.pools.admin.query(
+    `select model, min(price_version::text) as price_version, count(*)::int as calls from usage_attempts
+     where billing in ('billed', 'estimated') group by 1 order by 3 desc limit 1`,
+  )
+  const [{ model, price_version, calls }] = rows
+  const price = '0193591c-7d5c-7abc-8def-0123456789ff'
+  const rates = {
+    tables: [{ serviceTier: 'default', aboveInputTokens: 0, rates: { input: '1000000', output: '1000000' } }],
+  }
+  await own.pools.admin.query(
+    `insert into model_prices (id, model_id, version, source, rates, effective_from)
+     select $1, p.model_id, 99, 'admin', $3, now() from model_prices p where p.id = $2`,
+    [price, price_version, rates],
+  )
+  const range = ['--from', '2020-01-01', '--to', '2100-01-01', '--model', model, '--price-version', price]
+  const looked = await usage('rerate', ...range, '--json')
+  const { rows: tokens } = await own.pools.admin.query(
+    `select sum(unit.count::bigint)::text as count from usage_attempts a
+     cross join lateral jsonb_each_text(a.units) as unit (kind, count)
+     where a.model = $1 and unit.kind <> 'request' and a.billing in ('billed', 'estimated')`,
+    [model],
+  )
+  // A nano-dollar for each token.
+  expect(JSON.parse(looked.stdout)).toMatchObject({ calls, changed: calls, newNano: tokens[0].count })
+  expect((await usage('rerate', ...range, '--apply')).stdout).toContain(`${calls} were changed`)
+
+  await own.pools.admin.query('update usage_daily set requests = requests + 1')
+  expect(await usage('rebuild', '--dry-run')).toMatchObject({ code: 1, stdout: expect.stringContaining('usage_daily') })
+  expect(await usage('rebuild')).toMatchObject({ code: 0, stdout: expect.stringContaining('are right now.') })
+  await own.drop()
 })
 
 test('migrate brings the schema up, and takes it back down as far as it is told', async () => {
