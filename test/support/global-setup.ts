@@ -10,6 +10,8 @@ import { clearEarlierStart } from '../../src/core/db/postmaster.ts'
 import { withDatabase } from './database-url.ts'
 import { installRedisServer } from './install-redis.ts'
 import { warningsOnly } from './log.ts'
+import { isAlive } from './process-alive.ts'
+import { removeRedisLeftovers } from './redis-leftovers.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,7 +34,7 @@ const folderPrefix = 'llmgw-test-'
  * their own Redis; here it is only made sure that there is a redis-server, if that can be done.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [server] = await Promise.all([startServer(), installRedisServer()])
+  const [server] = await Promise.all([startServer(), installRedisServer(), removeRedisLeftovers()])
   try {
     const templateName = `llmgw_template_${process.pid}`
     await using admin = await openConnection({ url: server.url, purpose: 'test set-up' })
@@ -110,14 +112,5 @@ async function removeLeftovers(): Promise<void> {
     await clearEarlierStart(path.join(folder, 'postgres/data'), warningsOnly)
       .then(() => rm(folder, { recursive: true, force: true }))
       .catch(() => {}) // another user's, or another run is at it
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { beforeEach } from 'vitest'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
+import { makeRedisFolder, redisPidFile } from './redis-leftovers.ts'
 import { redisServerBinary } from './redis-server-binary.ts'
 
 /** A Redis of this test's own, on 127.0.0.1, that keeps nothing on disk. */
@@ -43,12 +43,24 @@ export function needsRedisServer(): void {
 }
 
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
+  if (options.port !== undefined) return startOn(options.port, options)
+  for (let attempts = 1; ; attempts++) {
+    // A cluster's nodes talk on the port 10000 above.
+    const port = await freePort({ below: 55_536, partnerOffset: 10_000 })
+    try {
+      return await startOn(port, options)
+    } catch (error) {
+      // Somebody else may have taken the port in between.
+      if (attempts === 3) throw error
+    }
+  }
+}
+
+async function startOn(port: number, options: RedisServerOptions): Promise<RedisServer> {
   const { password } = options
   const binary = redisServerBinary()
   if (binary === undefined) throw new Error('There is no redis-server on this machine.')
-  // A cluster's nodes talk on the port 10000 above.
-  const port = options.port ?? (await freePort({ below: 55_536, partnerOffset: 10_000 }))
-  const folder = await mkdtemp(join(tmpdir(), 'llmgw-redis-'))
+  const folder = await makeRedisFolder()
   let child: ChildProcess | undefined
   let client: Redis | undefined
   const killAtExit = (): void => void child?.kill('SIGKILL')
@@ -77,7 +89,10 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     await rm(folder, { recursive: true, force: true })
   }
 
-  await start()
+  await start().catch(async (error: unknown) => {
+    await close()
+    throw error
+  })
   return {
     port,
     url: `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`,
@@ -106,7 +121,8 @@ interface Placed extends RedisServerOptions {
 }
 
 async function argumentsOf({ port, folder, args = [], sentinel }: Placed): Promise<string[]> {
-  const common = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--loglevel', 'warning', ...args]
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--pidfile', redisPidFile(folder)]
+  const common = [...place, '--loglevel', 'warning', ...args]
   if (sentinel === undefined) return [...common, '--save', '', '--appendonly', 'no']
   const file = join(folder, 'sentinel.conf')
   // It keeps what it learns there, which a restart must not undo.
