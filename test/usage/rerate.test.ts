@@ -311,6 +311,8 @@ test('while others settle, rebuild and rerate, every call is rerated once and al
             call(`2026-11-01T0${index % 5}:00:00Z`, {
               key_id: index % 2 ? keyA : keyB,
               tags: { lane: `${lane}${writer}` },
+              budget_period_ids: writer === 0 ? [] : [november],
+              budget_lease_ids: writer === 0 ? [] : [null],
             }),
           )
           for (;;) {
@@ -348,6 +350,58 @@ test('while others settle, rebuild and rerate, every call is rerated once and al
       where kind = 'adjust' and budget_period_id is null`),
   ).toEqual([{ calls: 360, distinct: 360 }])
 }, 90_000)
+
+test('an orphan that was rerated and then turns out to have ended costs what it really cost', async () => {
+  const orphan = call('2026-11-01T10:00:00Z', {
+    state: 'estimated',
+    finish: 'orphaned',
+    usage_source: 'estimated',
+    output_tokens: 0,
+    total_ms: null,
+    budget_period_ids: [november],
+    budget_lease_ids: [null],
+  })
+  await store.apply(jsonOf({ ...orphan, budget_period_ids: [], budget_lease_ids: [] }))
+  await countInBudget(november, 10n ** 9n, '2026-11-01T00:00:00Z', '2026-12-01T00:00:00Z')
+  await halve()
+  expect(await run()).toMatchObject({ changed: 1, newNano: 180_000n })
+  await expectConsistent()
+
+  const [attempt] = orphan.attempts as [UsageAttempt]
+  const end = {
+    ...orphan,
+    finish: 'stop',
+    usage_source: 'provider',
+    provider: 'azure',
+    output_tokens: 9_000,
+    provider_cost_nano: '500000',
+    charged_nano: '500000',
+    total_ms: 90_000,
+    attempts: [{ ...attempt, provider: 'azure', cost_nano: '500000' }],
+  }
+  for (const changed of [1, 0]) expect((await store.apply(jsonOf(end))).changed).toBe(changed)
+  expect(
+    await select(`select seq, amount_nano from ledger_entries where budget_period_id is null order by seq, kind`),
+  ).toEqual([
+    { seq: 0, amount_nano: '320000' },
+    { seq: 0, amount_nano: '360000' },
+    { seq: 1, amount_nano: '-180000' },
+  ])
+  expect(await select('select sum(cost_nano) as cost, sum(requests)::int as requests from usage_daily')).toEqual([
+    { cost: '500000', requests: 1 },
+  ])
+  // Settlement leaves a row of nothing where the orphan had counted.
+  await admin().query('delete from usage_hourly where requests = 0')
+  for (const table of [
+    'usage_daily',
+    'monthly_usage_summary',
+    'usage_tag_hourly',
+    'usage_tag_daily',
+    'monthly_tag_summary',
+  ])
+    await admin().query(`delete from ${table} where requests = 0`)
+  await expectConsistent()
+})
 
 test('a run that is cut short leaves whole batches, and the next one ends it', async () => {
   await store.apply(jsonOf(...Array.from({ length: 9 }, (_, minute) => call(`2026-11-01T10:0${minute}:00Z`))))

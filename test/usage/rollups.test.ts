@@ -135,7 +135,7 @@ test('writers of several replicas at once do not deadlock and stay exact', async
           tags: { env: `e${(index * 7 + number) % 4}`, writer: `w${number % 2}` },
         }),
       )
-      expect(await store.apply(jsonOf(...(number % 2 ? ends.reverse() : ends)))).toBe(40)
+      expect((await store.apply(jsonOf(...(number % 2 ? ends.reverse() : ends)))).changed).toBe(40)
     }
   }
   await Promise.all(Array.from({ length: 4 }, (_, number) => writer(number)))

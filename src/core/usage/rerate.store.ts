@@ -260,7 +260,10 @@ const callOf = (row: CallRow): BilledCall => ({
   attempts: row.attempts.map((attempt) => ({ ...attempt, costNano: BigInt(attempt.costNano) })),
 })
 
-/** In the order of the settlement statement: PostgreSQL runs from the last part to the first. */
+/**
+ * Locks as the settlement statement does: periods in the order of their ids, and rollups last, for PostgreSQL runs from
+ * the last part to the first.
+ */
 const applySql = `
   with changed as materialized (
     select *
@@ -285,13 +288,18 @@ const applySql = `
     select rerated.*, entry.id as entry_id, entry.budget_period_id
     from rerated
     cross join lateral json_to_recordset(rerated.entries) as entry (id uuid, budget_period_id uuid)
+  ), locked_period as materialized (
+    select p.id from budget_periods p where p.id in (select budget_period_id from entered) order by p.id for update
   ), committed as (
     update budget_periods p
     set committed_nano = p.committed_nano + moved.nano
     from (
-      select budget_period_id, sum(difference) as nano from entered where budget_period_id is not null group by 1
+      select locked_period.id, sum(entered.difference)::bigint as nano
+      from entered
+      join locked_period on locked_period.id = entered.budget_period_id
+      group by locked_period.id
     ) as moved
-    where p.id = moved.budget_period_id
+    where p.id = moved.id
   ), adjusted as (
     insert into ledger_entries (id, request_id, reserved_at, kind, seq, amount_nano, budget_period_id, organization_id,
       team_id, key_id)
