@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ScanRefusal, scanJsonObject } from './json-scan.ts'
+import { type ItemObserver, ScanRefusal, scanJsonObject } from './json-scan.ts'
 
 const spansIn = (text: string): Map<string, string> => {
   const bytes = Buffer.from(text)
@@ -45,15 +45,15 @@ test('an object cut short anywhere is no object', () => {
   )
 })
 
-test('what a parser refuses for its structure is refused, one byte changed anywhere', () => {
+const bytesOfNote = ['{', '}', '[', ']', ',', ':', '"', '\\', 'u', 'x', '1', '\n', '\0']
+
+test('what a parser refuses is refused as bad syntax, and nothing else is, one byte changed anywhere', () => {
   fc.assert(
-    fc.property(objects, fc.nat(), fc.constantFrom('{', '}', '[', ']', ',', ':', '"', 'x', '1'), (object, at, byte) => {
+    fc.property(objects, fc.nat(), fc.constantFrom(...bytesOfNote), (object, at, byte) => {
       const text = JSON.stringify(object)
       const changed = text.slice(0, at % text.length) + byte + text.slice((at % text.length) + 1)
-      const isJson = isParsed(changed)
-      // Inside of strings nothing is checked, so a broken escape may pass; a good object never is refused as bad syntax.
-      if (isJson) expect(refusalOf(changed)?.kind).not.toBe('syntax')
-      else if (!changed.includes('\\')) expect(refusalOf(changed)).toBeDefined()
+      if (isParsed(changed)) expect(refusalOf(changed)?.kind).not.toBe('syntax')
+      else expect(refusalOf(changed)).toBeDefined()
     }),
     { numRuns: 3_000 },
   )
@@ -77,6 +77,41 @@ test('quotes, braces and backslashes inside strings do not end a value', () => {
       ['d', '-1.5e3'],
     ]),
   )
+})
+
+test('long texts are searched and not stepped through, whatever is in them', () => {
+  const long = 'x'.repeat(3_000)
+  const texts = [
+    `${long}"${long}\\`,
+    `${long}\\`.repeat(5),
+    `${long}\n`.repeat(5),
+    `${'"'.repeat(3_000)}${long}`,
+    `${long}é`,
+  ]
+  for (const text of texts) {
+    const value = JSON.stringify(text)
+    expect(spansIn(`{"a":${value},"b":1}`).get('a')).toBe(value)
+    expect(refusalOf(`{"a":${value.slice(0, -1)}\\q"}`)?.kind).toBe('syntax')
+    expect(refusalOf(`{"a":${value.slice(0, -1)}`)?.kind).toBe('syntax')
+  }
+})
+
+test.each(['"\\q"', '"\\u12g4"', '"\\u123"', '"\\', '"\t"', '"\0"', '"a'])('%j is no string', (text) => {
+  expect(refusalOf(`{"a":[${text}]}`)?.kind).toBe('syntax')
+  expect(refusalOf(`{${text}:1}`)?.kind).toBe('syntax')
+})
+
+test('the items of one top-level array are shown as they are passed', () => {
+  const seen: string[] = []
+  const observer: ItemObserver = {
+    list: 'messages',
+    item: (firstByte) => void seen.push(`item ${String.fromCharCode(firstByte)}`),
+    member: (name, firstByte, valueBytes) => void seen.push(`${name} ${String.fromCharCode(firstByte)} ${valueBytes}`),
+    itemEnded: () => void seen.push('ended'),
+  }
+  const messages = [{ role: 'user', content: [{ type: 'text' }] }, 'text', {}]
+  scanJsonObject(Buffer.from(JSON.stringify({ before: [{ a: 1 }], messages, after: [{ b: { c: 1 } }] })), observer)
+  expect(seen).toEqual(['item {', 'role " 6', 'content [ 17', 'ended', 'item "', 'ended', 'item {', 'ended'])
 })
 
 test.each(['{"model":"a","model":"b"}', '{"model":"a","mod\\u0065l":"b"}', '{"\\u006dodel":1,"x":{},"model":2}'])(

@@ -1,15 +1,12 @@
 import { isUtf8 } from 'node:buffer'
 import { GatewayError } from '../../core/errors.ts'
 import type { InferenceRequest, Operation } from '../../core/inference/call.ts'
-import { type ScannedObject, ScanRefusal, scanJsonObject } from '../../core/inference/json-scan.ts'
+import { type ItemObserver, type ScannedObject, ScanRefusal, scanJsonObject } from '../../core/inference/json-scan.ts'
 
 const messagesMax = 2_048
 const inputsMax = 2_048
 const modelLengthMax = 256
 const endUserLengthMax = 512
-
-/** Larger bodies are not parsed as a whole: their long texts would be copied twice, only to be forwarded as bytes. */
-const parsedBytesMax = 16 * 1024
 
 /** Tokens we take an image or another attached document to be, where the provider does not count for us. */
 const attachmentTokens = 1_000
@@ -17,18 +14,20 @@ const textBytesPerToken = 4
 
 /**
  * Reads an OpenAI request: checks its structure and the members the gateway acts on, and leaves all others to the
- * provider.
+ * provider. The body is scanned and never parsed as a whole: its texts would be copied only to be forwarded as bytes.
  *
  * @throws GatewayError invalid_json or invalid_body, naming the member at fault
  */
 export function readInferenceRequest(operation: Operation, bytes: Buffer): InferenceRequest {
   if (!isUtf8(bytes)) throw new GatewayError('invalid_json', 'The request body is not valid UTF-8.')
-  const isParsed = bytes.length <= parsedBytesMax
-  const json = isParsed ? parsed(bytes) : undefined
-  const scanned = scan(bytes)
-  const member: ReadMember = json ? (name) => json[name] : (name) => parsedMember(bytes, scanned, name)
+  const messages = operation === 'chat' ? new MessageCheck() : undefined
+  const scanned = scan(bytes, messages)
+  const member = (name: string): unknown => {
+    const span = scanned.spans.get(name)
+    return span && JSON.parse(bytes.toString('utf8', span.start, span.end))
+  }
   const stream = operation === 'chat' && booleanMember(member('stream'), 'stream')
-  if (operation === 'chat') checkMessages(scanned.items.get('messages'), json?.messages)
+  if (messages) messages.verify(scanned.items.get('messages'))
   else checkInput(bytes, scanned)
   return {
     model: modelOf(member('model')),
@@ -44,44 +43,14 @@ export function readInferenceRequest(operation: Operation, bytes: Buffer): Infer
   }
 }
 
-type ReadMember = (name: string) => unknown
-
-function parsed(bytes: Buffer): Record<string, unknown> {
-  let value: unknown
+function scan(bytes: Buffer, observer: ItemObserver | undefined): ScannedObject {
   try {
-    value = JSON.parse(bytes.toString('utf8'))
-  } catch (error) {
-    const position = /at position (\d+)/.exec(String(error))?.[1]
-    throw new GatewayError(
-      'invalid_json',
-      `The request body is not valid JSON${position === undefined ? '' : ` (at character ${position})`}.`,
-    )
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new GatewayError('invalid_body', 'The request body must be a JSON object.')
-  }
-  return value as Record<string, unknown>
-}
-
-function scan(bytes: Buffer): ScannedObject {
-  try {
-    return scanJsonObject(bytes)
+    return scanJsonObject(bytes, observer)
   } catch (error) {
     if (!(error instanceof ScanRefusal)) throw error
     if (error.member !== undefined) throw invalid(error.member.slice(0, 64), 'occurs twice in the request body')
     const code = error.kind === 'syntax' ? 'invalid_json' : 'invalid_body'
     throw new GatewayError(code, `The request body ${error.message}.`)
-  }
-}
-
-/** @throws GatewayError invalid_json for a text with a broken escape in it */
-function parsedMember(bytes: Buffer, { spans }: ScannedObject, name: string): unknown {
-  const span = spans.get(name)
-  if (!span) return undefined
-  try {
-    return JSON.parse(bytes.toString('utf8', span.start, span.end))
-  } catch {
-    throw new GatewayError('invalid_json', `The request body is not valid JSON (in "${name}").`)
   }
 }
 
@@ -91,28 +60,49 @@ function modelOf(model: unknown): string {
   return model
 }
 
-/** @param messages - undefined where the body is too large to be parsed: the provider then looks at each message */
-function checkMessages(count: number | undefined, messages: unknown): void {
-  if (!count) throw invalid('messages', 'must be a list of at least one message')
-  if (count > messagesMax) throw invalid('messages', `must have at most ${messagesMax} messages`)
-  if (!Array.isArray(messages)) return
-  for (let i = 0; i < messages.length; i++) {
-    const message: unknown = messages[i]
-    if (typeof message !== 'object' || message === null || Array.isArray(message)) {
-      throw invalid(`messages[${i}]`, 'must be an object')
-    }
-    const { role, content } = message as { role?: unknown; content?: unknown }
-    if (typeof role !== 'string' || role === '') throw invalid(`messages[${i}].role`, 'must be a role such as "user"')
-    if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content)) {
-      throw invalid(`messages[${i}].content`, 'must be text or a list of parts')
+/** Looks at each message while the body is scanned, and keeps the first fault until it is known to be JSON. */
+class MessageCheck implements ItemObserver {
+  readonly list = 'messages'
+  #index = -1
+  #isObject = false
+  #hasRole = false
+  #fault: GatewayError | undefined
+
+  item(firstByte: number): void {
+    this.#index++
+    this.#isObject = firstByte === openBrace
+    this.#hasRole = false
+  }
+
+  member(name: string, firstByte: number, valueBytes: number): void {
+    if (name === 'role') this.#hasRole = firstByte === quote && valueBytes > 2
+    else if (name === 'content' && firstByte !== quote && firstByte !== openBracket && firstByte !== nullStart) {
+      this.#fault ??= invalid(`messages[${this.#index}].content`, 'must be text or a list of parts')
     }
   }
+
+  itemEnded(): void {
+    if (!this.#isObject) this.#fault ??= invalid(`messages[${this.#index}]`, 'must be an object')
+    else if (!this.#hasRole) this.#fault ??= invalid(`messages[${this.#index}].role`, 'must be a role such as "user"')
+  }
+
+  /** @param count - undefined when there is no such list */
+  verify(count: number | undefined): void {
+    if (!count) throw invalid('messages', 'must be a list of at least one message')
+    if (count > messagesMax) throw invalid('messages', `must have at most ${messagesMax} messages`)
+    if (this.#fault) throw this.#fault
+  }
 }
+
+const quote = 0x22
+const openBracket = 0x5b
+const nullStart = 0x6e
+const openBrace = 0x7b
 
 function checkInput(bytes: Buffer, { spans, items }: ScannedObject): void {
   const span = spans.get('input')
   const count = items.get('input')
-  const isText = span !== undefined && bytes[span.start] === 0x22 && span.end - span.start > 2
+  const isText = span !== undefined && bytes[span.start] === quote && span.end - span.start > 2
   if (isText) return
   if (span === undefined || !count) throw invalid('input', 'must be text, or a list of texts or tokens')
   const isTokens = /[-\d]/.test(String.fromCharCode(bytes[firstItem(bytes, span.start)] ?? 0))
