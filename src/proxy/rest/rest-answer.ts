@@ -7,6 +7,7 @@ import type { AnswerHead, AnswerSink, InferenceRequest } from '../../core/infere
 import { Cancellation } from '../../core/inference/cancellation.ts'
 import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
 import { errorBody, errorReply } from './error-reply.ts'
+import { EventStreamBody } from './event-stream-body.ts'
 import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
 
@@ -20,7 +21,6 @@ const eventStreamHeaders = ['cache-control', 'no-cache', 'x-accel-buffering', 'n
  */
 export class RestAnswer implements AnswerSink, OpenAnswer {
   readonly response: ServerResponse
-  isEventStream = false
   slot = -1
   lastWriteMs: number
   readonly cancellation = new Cancellation()
@@ -32,6 +32,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
   #head: AnswerHead | undefined
   #encoder: ChatEncoder | undefined
   #recording: AnswerRecording | undefined
+  #body: EventStreamBody | undefined
 
   constructor(
     response: ServerResponse,
@@ -52,6 +53,10 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
       this.#partDone()
       if (!response.writableFinished) this.abort(new GatewayError('client_closed_request', 'The client left.'))
     })
+  }
+
+  get isEventStream(): boolean {
+    return this.#body !== undefined
   }
 
   abort(reason: GatewayError): void {
@@ -75,13 +80,13 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     if (!this.#request.stream || this.response.destroyed) return
     this.#recording?.start(200, eventStreamType)
     this.response.writeHead(200, ['content-type', eventStreamType, ...eventStreamHeaders, ...this.#answerHeaders(head)])
-    this.isEventStream = true
+    this.#body = new EventStreamBody(this.response)
   }
 
   bytes(piece: Buffer): boolean {
     this.lastWriteMs = this.#nowMs()
     this.#recording?.bytes(piece)
-    return this.response.write(piece)
+    return this.#body?.write(piece) ?? true
   }
 
   event(event: ChatEvent): boolean {
@@ -99,9 +104,9 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     const { response } = this
     if (response.destroyed) return
     const last = this.#encoder ? this.#encoder.end() : (tail ?? Buffer.alloc(0))
-    if (this.isEventStream || !this.#head) {
+    if (this.#body || !this.#head) {
       this.#recordRest(last)
-      response.end(last)
+      this.#body?.end(last)
       return
     }
     this.#recording?.start(200, 'application/json')
@@ -121,10 +126,10 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
   fail(error: GatewayError): void {
     const { response } = this
     if (response.destroyed) return
-    if (response.headersSent) {
+    if (this.#body) {
       const last = Buffer.from(`data: ${errorBody(error, this.#requestId)}\n\n`)
       this.#recordRest(last)
-      response.end(last)
+      this.#body.end(last)
     } else {
       const { status, headers, body } = errorReply(error, this.#requestId, Math.random())
       this.#recording?.start(status, 'application/json')
