@@ -18,8 +18,8 @@ const notable = /_tokens"|"finish_reason"\s*:\s*"|"error"|\[DONE\]/
  * call is settled), and half a frame at a cut.
  *
  * Frames are parsed until the first output has been seen. Later ones that differ from it in nothing but their text, as
- * nearly all do, are known by their ends; only what else looks notable is parsed. The cost of a chunk is one search for
- * blank lines and one write.
+ * nearly all do, are passed by; only what else looks notable is parsed. The cost of a chunk is one walk over the ends of
+ * its frames and one write.
  */
 export class RelayStream implements AnswerReader {
   readonly facts: AnswerFacts = noFacts()
@@ -86,18 +86,15 @@ export class RelayStream implements AnswerReader {
 
   /** Looks at the frames that need it, and passes on the runs of frames that the caller may have. */
   #pass(frames: Buffer): ExchangeFailure | undefined {
-    const text = frames.toString('latin1')
-    // Almost nobody ends lines with CRLF; asking once saves a search to the end of the text for every frame.
-    const endOfFrame = text.includes('\r\n') ? endOfAnyFrame : endOfLfFrame
     let runStart = 0
-    for (let start = 0, end = 0; start < text.length; start = end) {
-      end = endOfFrame(text, start)
-      const textBytes = this.#plainText?.textBytes(text, start, end) ?? -1
-      if (textBytes >= 0) {
-        this.facts.outputBytes += textBytes
+    for (let start = 0, end = 0; start < frames.length; start = end) {
+      end = this.#plainText?.end(frames, start) ?? -1
+      if (end !== -1) {
+        this.#countOutput(end - start)
         continue
       }
-      const verdict = this.#look(frames, text, start, end)
+      end = endOfFrame(frames, start)
+      const verdict = this.#look(frames.subarray(start, end))
       if (verdict === 'pass') continue
       this.#passRun(frames, runStart, start)
       runStart = end
@@ -107,7 +104,7 @@ export class RelayStream implements AnswerReader {
       }
       if (verdict !== 'drop') return verdict
     }
-    this.#passRun(frames, runStart, text.length)
+    this.#passRun(frames, runStart, frames.length)
     return undefined
   }
 
@@ -117,13 +114,17 @@ export class RelayStream implements AnswerReader {
     this.keepsUp = this.#output.bytes(run, this.#outputStarted)
   }
 
-  #look(frames: Buffer, text: string, start: number, end: number): 'pass' | 'drop' | 'done' | ExchangeFailure {
-    const frame = text.slice(start, end)
-    if (this.#plainText && !notable.test(frame)) {
-      this.facts.outputBytes += Math.max(0, end - start - this.#plainText.overheadBytes)
+  /** Of a frame that was not parsed. */
+  #countOutput(frameBytes: number): void {
+    this.facts.outputBytes += Math.max(0, frameBytes - (this.#plainText?.overheadBytes ?? 0))
+  }
+
+  #look(frame: Buffer): 'pass' | 'drop' | 'done' | ExchangeFailure {
+    if (this.#plainText && !notable.test(frame.toString('latin1'))) {
+      this.#countOutput(frame.length)
       return 'pass'
     }
-    const data = dataOf(frames.toString('utf8', start, end))
+    const data = dataOf(frame.toString('utf8'))
     if (data === undefined) return 'pass'
     if (data === '[DONE]') return 'done'
     let chunk: unknown
@@ -135,7 +136,7 @@ export class RelayStream implements AnswerReader {
     return this.#lookAtChunk(chunk, frame)
   }
 
-  #lookAtChunk(chunk: unknown, frame: string): 'pass' | 'drop' | ExchangeFailure {
+  #lookAtChunk(chunk: unknown, frame: Buffer): 'pass' | 'drop' | ExchangeFailure {
     if (!isRecord(chunk)) return malformedFailure('a frame that is not an object')
     if (chunk.error !== undefined && chunk.error !== null) return inStreamFailure(chunk.error, this.#credential)
     const { facts } = this
@@ -208,15 +209,13 @@ function endOfLastFrame(data: Buffer): number {
 const isCrLfCrLf = (data: Buffer, end: number): boolean =>
   data[end - 2] === 0x0d && data[end - 3] === 0x0a && data[end - 4] === 0x0d
 
-/** @returns the index after the blank line that ends the frame, or the length of the text when there is none */
-function endOfLfFrame(text: string, start: number): number {
-  const at = text.indexOf('\n\n', start)
-  return at === -1 ? text.length : at + 2
-}
-
-function endOfAnyFrame(text: string, start: number): number {
-  const crLf = text.indexOf('\n\r\n', start)
-  return Math.min(endOfLfFrame(text, start), crLf === -1 ? text.length : crLf + 3)
+/** @returns the index after the blank line that ends the frame, or the length of the bytes when there is none */
+function endOfFrame(frames: Buffer, start: number): number {
+  const lf = frames.indexOf('\n\n', start)
+  const end = lf === -1 ? frames.length : lf + 2
+  // Almost nobody ends lines with CRLF: what is searched for it is one frame and not all that follow.
+  const crLf = frames.subarray(start, end).indexOf('\n\r\n')
+  return crLf === -1 ? end : start + crLf + 3
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
