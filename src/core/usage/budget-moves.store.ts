@@ -5,7 +5,8 @@
  *
  * - `batch`, the records of the batch;
  * - `written` (request_id, reserved_at), those whose rows became terminal in this statement;
- * - `amended` (request_id, reserved_at, difference_nano), those whose row somebody else had closed with an estimate.
+ * - `amended` (request_id, reserved_at, difference_nano, leased_difference_nano), those whose row somebody else had closed
+ *   with an estimate: how much more they cost, and how much more of it was held for them.
  *
  * Whoever moves money locks periods in the order of their ids, then leases: see the migration `budget_leases`.
  */
@@ -19,11 +20,13 @@ export const budgetMovesSql = `
     cross join lateral unnest(batch.budget_period_ids, batch.budget_lease_ids) as counted (period_id, lease_id)
     where batch.provider_cost_nano > 0
     union all
-    select batch.request_id, batch.reserved_at, 'adjust', amended.difference_nano, 0, 0,
-      batch.organization_id, batch.team_id, batch.key_id, period_id, null
+    -- A replica that came back before its leases were taken away still has the one that this was held in: it counts on
+    -- the cost to leave it, and on what is left over to be there. So what the estimate took is made up for, either way.
+    select batch.request_id, batch.reserved_at, 'adjust', amended.difference_nano, amended.leased_difference_nano, 0,
+      batch.organization_id, batch.team_id, batch.key_id, counted.period_id, counted.lease_id
     from batch
     join amended using (reserved_at, request_id)
-    cross join lateral unnest(batch.budget_period_ids) as counted (period_id)
+    cross join lateral unnest(batch.budget_period_ids, batch.budget_lease_ids) as counted (period_id, lease_id)
     where amended.difference_nano <> 0
   ), charged as (
     insert into ledger_entries (id, request_id, reserved_at, kind, amount_nano, budget_period_id, organization_id, team_id,
@@ -50,7 +53,7 @@ export const budgetMovesSql = `
     update budget_leases l
     set amount_nano = l.amount_nano - lease_taken.taken_nano
     from lease_taken
-    where l.id = lease_taken.id and lease_taken.taken_nano > 0
+    where l.id = lease_taken.id and lease_taken.taken_nano <> 0
   ), period_moved as (
     update budget_periods p
     set committed_nano = p.committed_nano + total.committed_nano,
