@@ -8,7 +8,7 @@ import type { Replica } from './kit/replica.ts'
 import { type Tenant, wideBudgets } from './kit/tenants.ts'
 import { worldOfFile } from './kit/world-of-file.ts'
 
-vi.setConfig({ testTimeout: shortOrLong(90_000, 400_000), hookTimeout: 120_000 })
+vi.setConfig({ testTimeout: shortOrLong(120_000, 400_000), hookTimeout: 120_000 })
 
 /** Replays what has gathered during the longest outage, at 500 rows a second and replica. */
 const accountsMsMax = 60_000

@@ -10,7 +10,7 @@ import type { Tenant } from './kit/tenants.ts'
 import { outputNanoPerToken } from './kit/world.ts'
 import { worldOfFile } from './kit/world-of-file.ts'
 
-vi.setConfig({ testTimeout: shortOrLong(60_000, 300_000), hookTimeout: 120_000 })
+vi.setConfig({ testTimeout: shortOrLong(120_000, 900_000), hookTimeout: 120_000 })
 
 const accountsMsMax = 20_000
 

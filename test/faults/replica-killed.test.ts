@@ -8,7 +8,7 @@ import type { Replica } from './kit/replica.ts'
 import { wideBudgets } from './kit/tenants.ts'
 import { worldOfFile } from './kit/world-of-file.ts'
 
-vi.setConfig({ testTimeout: shortOrLong(150_000, 400_000), hookTimeout: 120_000 })
+vi.setConfig({ testTimeout: shortOrLong(150_000, 1_200_000), hookTimeout: 120_000 })
 
 /** Everything that a dead replica leaves is to be closed by then; a busy machine gets some time on top. */
 const sweptMsMax = 60_000
