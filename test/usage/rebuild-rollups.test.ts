@@ -6,7 +6,7 @@ import { maintainPartitions } from '../../src/core/db/partitions.ts'
 import { createRebuildStore } from '../../src/core/usage/rebuild-rollups.store.ts'
 import { type RebuildOptions, rebuildRollups } from '../../src/core/usage/rebuild-rollups.ts'
 import { rollupTables } from '../../src/core/usage/rollups.store.ts'
-import { createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
+import { blame, createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { silent } from '../support/log.ts'
 import { endAt, expectedRollups, jsonOf, storedRollups } from './counted-usage.ts'
@@ -163,13 +163,14 @@ test('while several writers settle, each record counts once, and no writer is ab
           tags: { writer: `w${number}`, n: `${index % 2}` },
         }),
       )
-      // On a busy machine somebody may wait for too long; a deadlock would be our fault.
+      // On a busy machine a statement may take too long; a deadlock would be our fault.
       const outcome = await store.apply(jsonOf(...ends)).then(
         ({ changed }) => changed,
-        (error: { code?: string }) => error.code,
+        (error: unknown) => error,
       )
-      expect([20, '55P03']).toContain(outcome)
+      expect(outcome).not.toMatchObject({ code: '40P01' })
       if (outcome === 20) batches++
+      else expect(['time', 'database']).toContain(blame(outcome))
     }
   }
   const writing = Promise.all([1, 2, 3].map(writer))

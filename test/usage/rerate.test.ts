@@ -9,7 +9,7 @@ import { parsePrice } from '../../src/core/pricing/stored-price.ts'
 import { createRebuildStore } from '../../src/core/usage/rebuild-rollups.store.ts'
 import { rebuildRollups } from '../../src/core/usage/rebuild-rollups.ts'
 import { type RerateOptions, rerate } from '../../src/core/usage/rerate.ts'
-import { createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
+import { blame, createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
 import type { UsageAttempt, UsageEnd } from '../../src/core/usage/usage-record.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { silent } from '../support/log.ts'
@@ -318,10 +318,12 @@ test('while others settle, rebuild and rerate, every call is rerated once and al
           for (;;) {
             const outcome = await store.apply(jsonOf(...ends)).then(
               ({ changed }) => changed,
-              (error: { code?: string }) => error.code,
+              (error: unknown) => error,
             )
-            if (outcome === 15) break
-            expect(outcome).toBe('55P03') // a long wait on a busy machine; a deadlock would be our fault
+            // A time-out of a busy machine leaves open whether it was applied; a deadlock would be our fault.
+            if (typeof outcome === 'number') break
+            expect(outcome).not.toMatchObject({ code: '40P01' })
+            expect(['time', 'database']).toContain(blame(outcome))
           }
         }
       }),
