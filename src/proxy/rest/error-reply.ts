@@ -1,5 +1,7 @@
-import type { ErrorCode, GatewayError } from '../../core/errors.ts'
+import type { ServerResponse } from 'node:http'
+import { type ErrorCode, GatewayError } from '../../core/errors.ts'
 import { LimitRefusal } from '../../core/limits/limit-refusal.ts'
+import type { Log } from '../../core/log.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
 
 interface ReplyForm {
@@ -75,6 +77,23 @@ export function errorReply(error: GatewayError, requestId: string, jitter: numbe
   const told = rateLimitHeaders(limits?.limits)
   for (let at = 0; at < told.length; at += 2) headers[told[at] as string] = told[at + 1] as string
   return { status: form.status, headers, body: errorBody(error, requestId) }
+}
+
+/** Answers a request that came to nothing else; what was thrown by a bug of ours is logged. */
+export function sendError(response: ServerResponse, thrown: unknown, requestId: string, log: Log): void {
+  const error = GatewayError.from(thrown)
+  if (error.code === 'internal_error') {
+    log.error({ err: error.cause, request_id: requestId }, 'A request failed inside.')
+  }
+  if (response.destroyed) return
+  // What is left of a body that is too large is not waited for.
+  if (error.code === 'request_too_large') response.setHeader('connection', 'close')
+  sendReply(response, errorReply(error, requestId, Math.random()))
+}
+
+export function sendReply(response: ServerResponse, { status, headers, body }: ErrorReply): void {
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  response.end(body)
 }
 
 /** OpenAI's error envelope, and our request id in it. */

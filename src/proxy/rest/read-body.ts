@@ -4,16 +4,17 @@ import { GatewayError } from '../../core/errors.ts'
 /**
  * Reads a request body into one buffer; most bodies arrive in one piece and are not copied.
  *
- * @param done - gets `request_too_large` as soon as more than `bytesMax` are announced or have come
+ * @param failed - gets `request_too_large` as soon as more than `bytesMax` are announced or have come
  */
 export function readBody(
   payload: IncomingMessage,
   bytesMax: number,
-  done: (error: Error | null, body?: Buffer) => void,
+  done: (body: Buffer) => void,
+  failed: (error: GatewayError) => void,
 ): void {
   const announced = Number(payload.headers['content-length'] ?? 0)
   if (announced > bytesMax) {
-    done(tooLarge(bytesMax))
+    failed(tooLarge(bytesMax))
     return
   }
   let first: Buffer | undefined
@@ -23,7 +24,7 @@ export function readBody(
     bytes += chunk.length
     if (bytes > bytesMax) {
       payload.removeAllListeners('data').removeAllListeners('end').resume()
-      done(tooLarge(bytesMax))
+      failed(tooLarge(bytesMax))
     } else if (!first) {
       first = chunk
     } else {
@@ -31,8 +32,11 @@ export function readBody(
       rest.push(chunk)
     }
   })
-  payload.on('end', () => done(null, rest ? Buffer.concat(rest, bytes) : (first ?? Buffer.alloc(0))))
-  payload.on('error', (cause) => done(new GatewayError('client_closed_request', 'The client left.', { cause })))
+  payload.on('end', () => done(rest ? Buffer.concat(rest, bytes) : (first ?? Buffer.alloc(0))))
+  payload.on('error', (cause) => {
+    // A client that leaves while it is answered is an error of its request, too.
+    if (!payload.readableEnded) failed(new GatewayError('client_closed_request', 'The client left.', { cause }))
+  })
 }
 
 const tooLarge = (bytesMax: number): GatewayError =>

@@ -6,7 +6,7 @@ import type { StoredAnswer } from '../../core/idempotency/stored-answer.ts'
 import type { AnswerHead, AnswerSink, InferenceRequest } from '../../core/inference/call.ts'
 import { Cancellation } from '../../core/inference/cancellation.ts'
 import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
-import { errorBody, errorReply } from './error-reply.ts'
+import { errorBody, errorReply, sendReply } from './error-reply.ts'
 import { EventStreamBody } from './event-stream-body.ts'
 import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
@@ -131,11 +131,10 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
       this.#recordRest(last)
       this.#body.end(last)
     } else {
-      const { status, headers, body } = errorReply(error, this.#requestId, Math.random())
-      this.#recording?.start(status, 'application/json')
-      this.#recordRest(Buffer.from(body))
-      response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
-      response.end(body)
+      const reply = errorReply(error, this.#requestId, Math.random())
+      this.#recording?.start(reply.status, 'application/json')
+      this.#recordRest(Buffer.from(reply.body))
+      sendReply(response, reply)
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -10,12 +10,11 @@ import type { Caller } from '../../core/keys/caller.ts'
 import type { Log } from '../../core/log.ts'
 import type { OverloadGuard } from '../../core/overload.ts'
 import type { RoutingSnapshot } from '../../core/routing/snapshot.ts'
-import { errorBody, errorReply } from './error-reply.ts'
+import { errorBody, sendError } from './error-reply.ts'
 import { checkHeaders, credentialOf } from './headers.ts'
-import { registerInferenceRoutes } from './inference-routes.ts'
+import { createInferenceHandler } from './inference-handler.ts'
 import { registerModelRoutes } from './model-routes.ts'
 import { createOpenAnswers, type OpenAnswersLimits } from './open-answers.ts'
-import { readBody } from './read-body.ts'
 
 export interface RestServerDeps {
   pipeline: Pipeline
@@ -72,43 +71,30 @@ export function createRestServer(deps: RestServerDeps): RestServer {
   const { limits } = deps
   const open = createOpenAnswers(limits, deps.clock.monotonicMs)
   let isDraining = false
+  const isOverloaded = (): boolean => deps.overload.isOverloaded(open.size)
+  const takesInference = createInferenceHandler({ ...deps, open, isOverloaded, isDraining: () => isDraining })
   const app = Fastify({
     logger: false,
-    bodyLimit: limits.bodyBytes,
-    requestTimeout: limits.headersTimeoutMs + limits.bodyTimeoutMs,
-    keepAliveTimeout: keepAliveMs,
+    serverFactory: (handleOther) =>
+      createHttpServer(limits, (request, response) => {
+        if (!takesInference(request, response)) handleOther(request, response)
+      }),
     forceCloseConnections: false,
     return503OnClosing: false,
     exposeHeadRoutes: false,
     genReqId: () => deps.ids(deps.clock.nowMs()),
     requestIdHeader: false,
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, deps.ids(deps.clock.nowMs())),
-    frameworkErrors: (error, request, reply) => replyWith(fromFramework(error), request, reply, deps),
-    http: {
-      // Node.js would refuse without a word of ours; see checkHeaders.
-      requireHostHeader: false,
-      maxHeaderSize: headerBytesMax,
-      headersTimeout: limits.headersTimeoutMs,
-      connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
-      insecureHTTPParser: false,
-      noDelay: true,
-    },
+    frameworkErrors: (error, request, reply) => replyWith(error, request, reply, deps.log),
   })
-  // Expectations other than 100-continue may be ignored (RFC 9110, 10.1.1); Node.js would refuse them without a word.
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.decorateRequest('caller', null)
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', (_request, payload, done) => readBody(payload, limits.bodyBytes, done))
-  app.setErrorHandler((error: FastifyError, request, reply) => replyWith(fromFramework(error), request, reply, deps))
-  app.setNotFoundHandler((request, reply) => {
-    const what = `${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`
-    return replyWith(new GatewayError('not_found', `There is no ${what} here. See /v1/models.`), request, reply, deps)
-  })
+  app.setErrorHandler((error: FastifyError, request, reply) => replyWith(error, request, reply, deps.log))
   app.addHook('onRequest', (request, reply, done) => {
-    if (isDraining) reply.header('connection', 'close')
+    if (isDraining) reply.raw.setHeader('connection', 'close')
     try {
       checkHeaders(request.raw)
-      if (request.is404) return done()
+      // Before its body, which nobody is going to read.
+      if (request.is404) throw notFound(request.raw)
       const caller = deps.pipeline.authenticate(credentialOf(request.raw))
       if (!(caller instanceof Promise)) {
         request.caller = caller
@@ -122,8 +108,6 @@ export function createRestServer(deps: RestServerDeps): RestServer {
       done(error as Error)
     }
   })
-  const isOverloaded = (): boolean => deps.overload.isOverloaded(open.size)
-  registerInferenceRoutes(app, { ...deps, open, isOverloaded, isDraining: () => isDraining })
   registerModelRoutes(app, deps)
 
   return {
@@ -153,38 +137,47 @@ export function createRestServer(deps: RestServerDeps): RestServer {
   }
 }
 
-function replyWith(
-  error: GatewayError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  deps: RestServerDeps,
-): FastifyReply {
-  if (error.code === 'internal_error') {
-    deps.log.error({ err: error.cause, request_id: request.id }, 'A request failed inside.')
-  }
-  const { status, headers, body } = errorReply(error, request.id, Math.random())
-  // What is left of a body that is too large is not waited for.
-  if (error.code === 'request_too_large') reply.header('connection', 'close')
-  return reply.code(status).headers(headers).send(body)
+function createHttpServer(limits: RestLimits, handle: RequestListener): Server {
+  const server = createServer(
+    {
+      // Node.js would refuse without a word of ours; see checkHeaders.
+      requireHostHeader: false,
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.headersTimeoutMs + limits.bodyTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
+      keepAliveTimeout: keepAliveMs,
+      insecureHTTPParser: false,
+      noDelay: true,
+    },
+    handle,
+  )
+  // Expectations other than 100-continue may be ignored (RFC 9110, 10.1.1); Node.js would refuse them without a word.
+  server.on('checkExpectation', handle)
+  return server
 }
 
-/** Fastify's own refusals, in our vocabulary. */
-function fromFramework(error: FastifyError | GatewayError): GatewayError {
-  if (error instanceof GatewayError) return error
-  switch (error.code) {
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new GatewayError('request_too_large', 'The request body is larger than this gateway accepts.')
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new GatewayError('unsupported_media_type', 'Send the request body as application/json.')
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new GatewayError('invalid_body', 'The request body does not have the announced length.')
-    case 'FST_ERR_BAD_URL':
-      return new GatewayError('not_found', 'The path of the request is not a valid one. See /v1/models.')
-    default:
-      return GatewayError.from(error)
-  }
+/** As errors are sent everywhere, and in our vocabulary where Fastify has another. */
+function replyWith(
+  error: FastifyError | GatewayError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: Log,
+): FastifyReply {
+  reply.hijack()
+  sendError(reply.raw, isBadUrl(error) ? badUrl() : error, request.id, log)
+  return reply
 }
+
+function notFound({ method, url }: IncomingMessage): GatewayError {
+  const what = `${method} ${url?.split('?')[0]?.slice(0, 200)}`
+  return new GatewayError('not_found', `There is no ${what} here. See /v1/models.`)
+}
+
+const isBadUrl = (error: FastifyError | GatewayError): boolean => error.code === 'FST_ERR_BAD_URL'
+
+const badUrl = (): GatewayError =>
+  new GatewayError('not_found', 'The path of the request is not a valid one. See /v1/models.')
 
 /** What the HTTP parser refused never became a request: answered on the socket itself. */
 function refuseConnection(error: Error & { code?: string }, socket: Socket, requestId: string): void {
