@@ -3,6 +3,8 @@ import { Secret } from '../core/secret.ts'
 import type { AddressGuard } from '../core/upstream/address-guard.ts'
 import type { ConfigProblem } from './problem.ts'
 import { baseUrlOf } from './schema-fields.ts'
+import { checkScopes } from './scope-checks.ts'
+import { itemsOf, memberOf, repeated, textOf } from './unchecked-content.ts'
 
 export interface CrossCheckContext {
   guard: AddressGuard
@@ -41,6 +43,7 @@ export function crossCheck(
   problems.push(
     ...repeated(models, 'name', (item) => pairOf(textOf(item, 'provider'), textOf(item, 'name'))),
     ...repeated(keys, 'secret', (item) => secretOf(item)),
+    ...checkScopes(content),
   )
   for (const { path, item } of providers) {
     const message = hostProblem(textOf(item, 'baseUrl'), guard)
@@ -80,43 +83,6 @@ export function hostProblem(text: string | undefined, guard: AddressGuard): stri
   // Names are checked when they are resolved, at each connect.
   if (isIP(host) === 0 || guard.refusal(host, host) === undefined) return undefined
   return 'expected a public address, or this one among LLMGW_PRIVATE_UPSTREAMS'
-}
-
-interface Item {
-  path: string
-  item: unknown
-}
-
-function itemsOf(parent: unknown, field: string, prefix = ''): Item[] {
-  const list = memberOf(parent, field)
-  return Array.isArray(list) ? list.map((item, index) => ({ path: `${prefix}${field}[${index}]`, item })) : []
-}
-
-/** Each item after the first that has the same value. */
-function repeated(
-  items: readonly Item[],
-  field: string,
-  identify: (item: unknown) => string | undefined,
-): ConfigProblem[] {
-  const firstPaths = new Map<string, string>()
-  const problems: ConfigProblem[] = []
-  for (const { path, item } of items) {
-    const value = identify(item)
-    if (value === undefined) continue
-    const first = firstPaths.get(value)
-    if (first === undefined) firstPaths.set(value, path)
-    else problems.push({ path: `${path}.${field}`, message: `is the same as in ${first}; expected another one` })
-  }
-  return problems
-}
-
-function memberOf(parent: unknown, field: string): unknown {
-  return typeof parent === 'object' && parent !== null ? (parent as Record<string, unknown>)[field] : undefined
-}
-
-function textOf(parent: unknown, field: string): string | undefined {
-  const value = memberOf(parent, field)
-  return typeof value === 'string' ? value : undefined
 }
 
 function secretOf(key: unknown): string | undefined {

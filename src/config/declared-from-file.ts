@@ -1,16 +1,22 @@
 import { nanoUsd } from '../core/money.ts'
 import type {
   DeclaredAlias,
+  DeclaredBudget,
   DeclaredConfiguration,
   DeclaredKey,
   DeclaredModel,
   DeclaredProvider,
+  DeclaredRateLimits,
+  DeclaredScopeBudget,
+  DeclaredScopeLimits,
 } from '../core/routing/declared-configuration.ts'
+import type { FileBudget, FileKeyBudget } from './budget-schema.ts'
 import type { EnvironmentSettings } from './environment.ts'
 import type { ConfigFile } from './file-schema.ts'
 import type { FileKey } from './key-schema.ts'
 import { type FileModel, rateTablesOf } from './model-schema.ts'
 import { demoDefaults, type FileProvider, timeoutsSchema } from './provider-schema.ts'
+import type { FileKeyRateLimits, FileRateLimit } from './rate-limit-schema.ts'
 
 export const builtinProviderName = 'demo'
 export const openAiProviderName = 'openai'
@@ -29,6 +35,8 @@ export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentS
     models: [...models, ...demoModels(providers, models)],
     aliases: file.aliases satisfies readonly FileAlias[] as readonly DeclaredAlias[],
     keys: file.keys.map(toKey),
+    budgets: file.budgets.map(toScopeBudget),
+    rateLimits: file.rateLimits.map(toScopeLimits),
   }
 }
 
@@ -115,15 +123,38 @@ function toKey({ unpricedModels, expiresAt, budgets, rateLimits, ...key }: FileK
     allowedModels: key.allowedModels,
     unpricedPolicy: unpricedModels,
     expiresAtMs: expiresAt,
-    rateLimits: rateLimits && {
-      requestsPerMinute: rateLimits.requestsPerMinute,
-      tokensPerMinute: rateLimits.tokensPerMinute,
-      maxConcurrent: rateLimits.maxConcurrent,
-      algorithm: rateLimits.algorithm,
-      strict: rateLimits.strict,
-    },
-    budgets: budgets.map(({ amountUsd, ...budget }) => ({ amountNano: nanoUsd(amountUsd), ...budget })),
+    rateLimits: rateLimits && toLimits(rateLimits),
+    budgets: budgets.map(toBudget),
     tags: key.tags,
     metadata: key.metadata,
   }
 }
+
+function toBudget({ amountUsd, temporaryIncrease: increase, ...budget }: FileKeyBudget): DeclaredBudget {
+  return {
+    amountNano: nanoUsd(amountUsd),
+    period: budget.period,
+    timeZone: budget.timeZone,
+    mode: budget.mode,
+    alertThresholdsPercent: budget.alertThresholdsPercent,
+    temporaryIncrease: increase && { amountNano: nanoUsd(increase.amountUsd), untilMs: increase.until },
+  }
+}
+
+const toScopeBudget = ({ organization, team, tag, ...budget }: FileBudget): DeclaredScopeBudget => ({
+  organization,
+  team,
+  tag,
+  ...toBudget(budget),
+})
+
+function toLimits(limits: FileKeyRateLimits): DeclaredRateLimits {
+  const { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm, strict } = limits
+  return { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm, strict }
+}
+
+const toScopeLimits = ({ organization, team, ...limits }: FileRateLimit): DeclaredScopeLimits => ({
+  organization,
+  team,
+  ...toLimits(limits),
+})

@@ -1,7 +1,9 @@
 import { z } from 'zod'
+import { budgetSchema } from './budget-schema.ts'
 import { keySchema, unpricedPolicySchema } from './key-schema.ts'
 import { aliasSchema, modelSchema, unpricedEstimateSchema } from './model-schema.ts'
 import { providerSchema } from './provider-schema.ts'
+import { rateLimitSchema } from './rate-limit-schema.ts'
 import { baseUrlField, durationMs, wholeNumber } from './schema-fields.ts'
 
 const mebibyte = 1024 * 1024
@@ -71,6 +73,16 @@ export const fileSchema = z.strictObject({
   models: z.array(modelSchema).max(listMax).default([]).describe('What the catalog lacks or gets wrong.'),
   aliases: z.array(aliasSchema).max(listMax).default([]).describe('Names of your own for one or several models.'),
   keys: z.array(keySchema).max(listMax).default([]).describe('Virtual keys that applications call with.'),
+  budgets: z
+    .array(budgetSchema)
+    .max(listMax)
+    .default([])
+    .describe('What organizations, teams and keys with a tag may spend.'),
+  rateLimits: z
+    .array(rateLimitSchema)
+    .max(listMax)
+    .default([])
+    .describe('How often and how much organizations and teams may call.'),
   unpricedModels: unpricedPolicySchema
     .default('allow')
     .describe(

@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { budgetPeriods } from '../core/budgets/budget.ts'
 import { patternProblem, patternsMax } from '../core/keys/allowed-models.ts'
 import { classifySecret } from '../core/keys/key-format.ts'
-import { limitAlgorithms } from '../core/limits/rate-limit.ts'
-import { label, type SecretCheck, secretField, slug, usdField, wholeNumber } from './schema-fields.ts'
+import { keyBudgetSchema, tagName, tagValue } from './budget-schema.ts'
+import { keyRateLimitsSchema } from './rate-limit-schema.ts'
+import { label, type SecretCheck, secretField, slug, timeField } from './schema-fields.ts'
 
 export const unpricedPolicySchema = z.enum(['block', 'estimate', 'allow'])
 
@@ -19,52 +19,12 @@ const keySecretCheck: SecretCheck = (text) => {
   }
 }
 
-const rateLimitsSchema = z.strictObject({
-  requestsPerMinute: wholeNumber(1, 1_000_000_000).optional().describe('Requests in any 60 seconds.'),
-  tokensPerMinute: wholeNumber(1, 1_000_000_000_000)
-    .optional()
-    .describe('Tokens in any 60 seconds, prompt and answer.'),
-  maxConcurrent: wholeNumber(1, 1_000_000).optional().describe('Requests at the same time.'),
-  algorithm: z.enum(limitAlgorithms).default('sliding_window').describe('How a minute is counted.'),
-  strict: z
-    .boolean()
-    .default(false)
-    .describe('Refuse calls while shared counters are away, rather than count on each replica.'),
-})
-
-const budgetSchema = z.strictObject({
-  amountUsd: usdField(1_000_000_000).describe('What may be spent in a period.'),
-  period: z.enum(budgetPeriods).describe('Calendar period; `total` never ends.'),
-  mode: z.enum(['hard', 'soft']).default('hard').describe('`hard` never overspends; `soft` may, by what is under way.'),
-  timeZone: z
-    .string()
-    .refine(isTimeZone, 'expected a time zone such as UTC or Europe/Berlin')
-    .default('UTC')
-    .describe('Where periods begin.'),
-  alertThresholdsPercent: z
-    .array(wholeNumber(1, 1_000))
-    .max(10)
-    .default([50, 80, 100])
-    .describe('Alerts at these shares of the amount.'),
-})
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false // RangeError: unknown
-  }
-}
-
 const modelPattern = z
   .string()
   .refine(
     (pattern) => patternProblem(pattern) === undefined,
     'expected a name in visible ASCII, * being its only wildcard, such as openai/*',
   )
-
-const tagName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/)
 
 export const keySchema = z
   .strictObject({
@@ -85,16 +45,15 @@ export const keySchema = z
     unpricedModels: unpricedPolicySchema
       .optional()
       .describe('What to do with models of unknown price; as at the top level without it.'),
-    expiresAt: z.iso
-      .datetime({ offset: true, error: 'expected a time with its zone, such as 2027-01-31T00:00:00Z' })
-      .transform((text) => Date.parse(text))
-      .optional()
-      .meta({ type: 'time' })
-      .describe('When the key stops working.'),
-    rateLimits: rateLimitsSchema.optional().describe('How often and how much the key may call; all of it holds.'),
-    budgets: z.array(budgetSchema).max(20).default([]).describe('Stored now, enforced from the next release.'),
+    expiresAt: timeField().optional().describe('When the key stops working.'),
+    rateLimits: keyRateLimitsSchema.optional().describe('How often and how much the key may call; all of it holds.'),
+    budgets: z
+      .array(keyBudgetSchema)
+      .max(20)
+      .default([])
+      .describe('What the key may spend; all of them hold, and those at the top level as well.'),
     tags: z
-      .record(tagName, label(200))
+      .record(tagName, tagValue)
       .refine((tags) => Object.keys(tags).length <= 64, 'expected at most 64 tags')
       .default({})
       .describe('For reports and budgets by tag.'),

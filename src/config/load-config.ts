@@ -77,8 +77,11 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
         ...fileProblems(file, checked.ok ? [] : checked.problems, fixed),
       ]
       if (problems.length > 0 || !parsed.ok || !checked.ok) return { ok: false, problems }
-      const warnings = [...environmentWarnings(fixed), ...unenforcedLimits(checked.value)]
-      return { ok: true, config: deepFreeze(toConfig(parsed.value, checked.value)), warnings }
+      return {
+        ok: true,
+        config: deepFreeze(toConfig(parsed.value, checked.value)),
+        warnings: environmentWarnings(fixed),
+      }
     },
   }
 }
@@ -115,15 +118,6 @@ function fileProblems(
 function environmentHostProblems({ openAi, privateUpstreams }: EnvironmentSettings): ConfigProblem[] {
   const message = hostProblem(openAi?.baseUrl, createAddressGuard(privateUpstreams))
   return message ? [{ path: 'OPENAI_BASE_URL', message }] : []
-}
-
-/** Silence would read as enforcement. */
-function unenforcedLimits({ keys }: ConfigFile): ConfigProblem[] {
-  const message = 'is stored but not enforced before the next release'
-  return keys.flatMap((key, index) => [
-    ...(key.rateLimits ? [{ path: `keys[${index}].rateLimits`, message }] : []),
-    ...(key.budgets.length > 0 ? [{ path: `keys[${index}].budgets`, message }] : []),
-  ])
 }
 
 function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {

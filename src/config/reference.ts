@@ -43,7 +43,9 @@ at the folder of the config file. Secrets never appear in problems, logs or the 
 number or a decimal text with at most nine decimals, taken exactly. A *time* is ISO 8601 with its zone.
 
 What the file declares is written to the database in one transaction and belongs to the file: what is taken out of the
-file is disabled (providers, aliases), revoked (keys) or no longer priced (models), and comes back with it.`
+file is disabled (providers, aliases), revoked (keys) or no longer priced (models), and comes back with it. Budgets and
+rate limits are removed. A budget is found again by its owner, period and time zone: with another amount it stays the same
+one and keeps what was spent, with another period or time zone it is a new one.`
 
 interface Field {
   name: string

@@ -86,6 +86,14 @@ export function baseUrlOf(text: string): URL | undefined {
   return url.username || url.password || /[?#]/.test(text) ? undefined : url
 }
 
+/** A point in time. @returns milliseconds since the epoch */
+export function timeField() {
+  return z.iso
+    .datetime({ offset: true, error: 'expected a time with its zone, such as 2027-01-31T00:00:00Z' })
+    .transform((text) => Date.parse(text))
+    .meta({ type: 'time' })
+}
+
 /** Names of providers: they stand before the slash in `openai/gpt-4o-mini`, and in metrics. */
 export const providerName = () =>
   z

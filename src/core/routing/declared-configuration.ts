@@ -14,6 +14,10 @@ export interface DeclaredConfiguration {
   readonly models: readonly DeclaredModel[]
   readonly aliases: readonly DeclaredAlias[]
   readonly keys: readonly DeclaredKey[]
+  /** No two with the same owner, period and time zone. */
+  readonly budgets: readonly DeclaredScopeBudget[]
+  /** No two with the same owner. */
+  readonly rateLimits: readonly DeclaredScopeLimits[]
 }
 
 export type DeclaredProvider = DeclaredOpenAiProvider | DeclaredDemoProvider
@@ -112,4 +116,22 @@ export interface DeclaredBudget {
   readonly timeZone: string
   readonly mode: BudgetMode
   readonly alertThresholdsPercent: readonly number[]
+  /** It may well be over. */
+  readonly temporaryIncrease: { readonly amountNano: NanoUsd; readonly untilMs: number } | undefined
+}
+
+/**
+ * A budget that is not one key's: of an organization, of a team in one, or of all keys with a tag, in an organization or
+ * anywhere. Slugs; a team needs an organization and excludes a tag.
+ */
+export interface DeclaredScopeBudget extends DeclaredBudget {
+  readonly organization: string | undefined
+  readonly team: string | undefined
+  readonly tag: { readonly name: string; readonly value: string } | undefined
+}
+
+/** Of an organization, or of a team in it; at least one of the numbers is there. */
+export interface DeclaredScopeLimits extends DeclaredRateLimits {
+  readonly organization: string
+  readonly team: string | undefined
 }

@@ -1,5 +1,7 @@
+import { type BudgetState, budgetStateSql } from './declared-budgets.store.ts'
 import type { DeclaredChange, SecretDigest } from './declared-change.ts'
 import type { DeclaredKey } from './declared-configuration.ts'
+import { type LimitsState, limitsStateSql } from './declared-limits.store.ts'
 
 /** A declared key with the digest of its secret, when it has one. */
 export interface DigestedKey {
@@ -32,21 +34,9 @@ export interface KeyState {
   expiresAt: string | null
   tags: Readonly<Record<string, string>>
   metadata: Readonly<Record<string, unknown>>
-  rateLimits: {
-    requestsPerMinute: number | null
-    tokensPerMinute: number | null
-    maxConcurrent: number | null
-    algorithm: string
-    strict: boolean
-  } | null
+  rateLimits: LimitsState | null
   /** Ordered by period and time zone. */
-  budgets: readonly {
-    period: string
-    timeZone: string
-    mode: string
-    amountNano: string
-    alertThresholdsPercent: readonly number[]
-  }[]
+  budgets: readonly BudgetState[]
 }
 
 export interface KeyMatch extends DigestedKey {
@@ -85,7 +75,7 @@ export function matchKeys(
 }
 
 /** Newest first, so that a name finds its latest key. */
-export async function loadFileKeys({ client }: DeclaredChange): Promise<KeyRow[]> {
+export async function loadFileKeys({ client, at }: DeclaredChange): Promise<KeyRow[]> {
   const { rows } = await client.query<{
     id: string
     name: string
@@ -107,14 +97,12 @@ export async function loadFileKeys({ client }: DeclaredChange): Promise<KeyRow[]
          'allowedModels', k.allowed_models, 'unpricedPolicy', k.unpriced_policy,
          'tags', coalesce(m.tags, '{}'), 'metadata', coalesce(m.metadata, '{}'),
          'rateLimits', (
-           select json_build_object('requestsPerMinute', r.requests_per_minute, 'tokensPerMinute', r.tokens_per_minute,
-             'maxConcurrent', r.max_concurrent, 'algorithm', r.algorithm, 'strict', r.strict)
+           select ${limitsStateSql}
            from rate_limits r where r.api_key_id = k.id
          ),
          'budgets', coalesce((
            select json_agg(
-             json_build_object('period', b.period, 'timeZone', b.time_zone, 'mode', b.mode,
-               'amountNano', b.amount_nano::text, 'alertThresholdsPercent', b.alert_thresholds_percent)
+             ${budgetStateSql}
              order by b.period || ' ' || b.time_zone collate "C"
            )
            from budgets b where b.api_key_id = k.id and b.managed_by = 'file'
@@ -126,6 +114,7 @@ export async function loadFileKeys({ client }: DeclaredChange): Promise<KeyRow[]
      left join key_metadata m on m.api_key_id = k.id
      where k.managed_by = 'file'
      order by k.created_at desc, k.id desc`,
+    [at],
   )
   return rows.map((row) => ({
     id: row.id,

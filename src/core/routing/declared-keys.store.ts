@@ -1,5 +1,6 @@
 import { defaultOrganization } from '../keys/keys.store.ts'
 import type { Secret } from '../secret.ts'
+import { budgetStateOf, writeKeyBudgets } from './declared-budgets.store.ts'
 import {
   canonicalJson,
   type DeclaredChange,
@@ -7,8 +8,10 @@ import {
   recordAudit,
   type SecretDigest,
 } from './declared-change.ts'
-import type { DeclaredBudget, DeclaredKey } from './declared-configuration.ts'
+import type { DeclaredKey } from './declared-configuration.ts'
 import { type DigestedKey, type KeyRow, type KeyState, loadFileKeys, matchKeys } from './declared-key-rows.store.ts'
+import { limitsStateOf, writeKeyLimits } from './declared-limits.store.ts'
+import { ensureOwner, type Owner } from './declared-owners.store.ts'
 
 /** Names and secrets that belong to keys made elsewhere. */
 export async function keyRefusals({ client }: DeclaredChange, keys: readonly DigestedKey[]): Promise<DeclaredNotice[]> {
@@ -77,77 +80,6 @@ export async function applyKeys(
   return applied
 }
 
-/** The owner of keys that name no organization; there from the first start on. */
-export async function ensureDefaultOrganization(change: DeclaredChange): Promise<void> {
-  await ensureOrganization(change, defaultOrganization.slug, defaultOrganization.name)
-}
-
-interface Owner {
-  organizationId: string
-  teamId: string | null
-}
-
-async function ensureOwner(change: DeclaredChange, { organization, team }: DeclaredKey): Promise<Owner> {
-  const slug = organization ?? defaultOrganization.slug
-  const organizationId = await ensureOrganization(change, slug, slug)
-  return { organizationId, teamId: team === undefined ? null : await ensureTeam(change, organizationId, team) }
-}
-
-/** Others make organizations and teams, too, without our lock: whoever comes second takes what is there. */
-async function ensureOrganization(change: DeclaredChange, slug: string, name: string): Promise<string> {
-  const id = change.newId()
-  const made = await change.client.query(
-    'insert into organizations (id, slug, name) values ($1, $2, $3) on conflict (slug) do nothing',
-    [id, slug, name],
-  )
-  if (made.rowCount === 0) {
-    const { rows } = await change.client.query<{ id: string }>('select o.id from organizations o where o.slug = $1', [
-      slug,
-    ])
-    return idOf(rows)
-  }
-  await recordAudit(change, {
-    actor: slug === defaultOrganization.slug ? 'builtin' : 'file',
-    action: 'organization.create',
-    subjectKind: 'organization',
-    subjectId: id,
-    organizationId: id,
-    after: { slug, name },
-  })
-  return id
-}
-
-async function ensureTeam(change: DeclaredChange, organizationId: string, slug: string): Promise<string> {
-  const id = change.newId()
-  const made = await change.client.query(
-    `insert into teams (id, organization_id, slug, name) values ($1, $2, $3, $3)
-     on conflict (organization_id, slug) do nothing`,
-    [id, organizationId, slug],
-  )
-  if (made.rowCount === 0) {
-    const { rows } = await change.client.query<{ id: string }>(
-      'select t.id from teams t where t.organization_id = $1 and t.slug = $2',
-      [organizationId, slug],
-    )
-    return idOf(rows)
-  }
-  await recordAudit(change, {
-    actor: 'file',
-    action: 'team.create',
-    subjectKind: 'team',
-    subjectId: id,
-    organizationId,
-    after: { slug },
-  })
-  return id
-}
-
-function idOf(rows: readonly { id: string }[]): string {
-  const [row] = rows
-  if (!row) throw new Error('A row that was there a moment ago is gone.')
-  return row.id
-}
-
 async function createKey(change: DeclaredChange, key: DeclaredKey, digest: SecretDigest, owner: Owner): Promise<void> {
   const id = change.newId()
   await change.client.query(
@@ -166,14 +98,14 @@ async function createKey(change: DeclaredChange, key: DeclaredKey, digest: Secre
       ...policyColumns(key),
     ],
   )
-  await writeAttachments(change, id, key, [])
+  await writeAttachments(change, id, key, undefined)
   await recordAudit(change, {
     actor: 'file',
     action: 'key.create',
     subjectKind: 'api_key',
     subjectId: id,
     organizationId: owner.organizationId,
-    after: stateOf(key),
+    after: stateOf(key, change.at),
   })
 }
 
@@ -184,7 +116,7 @@ async function updateKey(
   digest: SecretDigest | undefined,
   owner: Owner,
 ): Promise<void> {
-  const after = stateOf(key)
+  const after = stateOf(key, change.at)
   const isRotated = digest !== undefined && !digest.digest.equals(row.secretDigest)
   if (!isRotated && !row.isRevoked && canonicalJson(row.state) === canonicalJson(after)) return
   await change.client.query(
@@ -198,7 +130,7 @@ async function updateKey(
       [row.id, digest.digest, digest.pepperId, digest.displayPrefix, digest.last4],
     )
   }
-  await writeAttachments(change, row.id, key, row.state.budgets)
+  await writeAttachments(change, row.id, key, row.state)
   await recordAudit(change, {
     actor: 'file',
     action: row.isRevoked ? 'key.restore' : isRotated ? 'key.rotate' : 'key.update',
@@ -229,55 +161,25 @@ const policyColumns = (key: DeclaredKey): unknown[] => [
   key.expiresAtMs === undefined ? null : new Date(key.expiresAtMs),
 ]
 
-/** What hangs on a key: labels, limits, budgets. A budget whose amount changes stays the same one, its spend included. */
+/** What hangs on a key: labels, limits, budgets. What is as it was is not written. */
 async function writeAttachments(
-  { client, newId }: DeclaredChange,
+  change: DeclaredChange,
   keyId: string,
   key: DeclaredKey,
-  budgetsBefore: readonly { period: string; timeZone: string }[],
+  before: KeyState | undefined,
 ): Promise<void> {
-  await client.query(
+  await change.client.query(
     `insert into key_metadata (api_key_id, description, tags, metadata) values ($1, $2, $3, $4)
      on conflict (api_key_id) do update set description = excluded.description, tags = excluded.tags,
        metadata = excluded.metadata`,
     [keyId, key.description ?? null, JSON.stringify(key.tags), JSON.stringify(key.metadata)],
   )
-  await client.query('delete from rate_limits where api_key_id = $1', [keyId])
-  if (key.rateLimits) {
-    const { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm, strict } = key.rateLimits
-    await client.query(
-      `insert into rate_limits (id, api_key_id, requests_per_minute, tokens_per_minute, max_concurrent, algorithm, strict)
-       values ($1, $2, $3, $4, $5, $6, $7)`,
-      [newId(), keyId, requestsPerMinute ?? null, tokensPerMinute ?? null, maxConcurrent ?? null, algorithm, strict],
-    )
-  }
-  for (const { period, timeZone } of budgetsBefore) {
-    if (key.budgets.some((budget) => isSameBudget(budget, period, timeZone))) continue
-    await client.query(
-      `delete from budgets where api_key_id = $1 and managed_by = 'file' and period = $2 and time_zone = $3`,
-      [keyId, period, timeZone],
-    )
-  }
-  for (const budget of key.budgets) {
-    const { period, timeZone, amountNano, mode, alertThresholdsPercent } = budget
-    const isKept = budgetsBefore.some((before) => isSameBudget(budget, before.period, before.timeZone))
-    const values = [keyId, period, timeZone, amountNano.toString(), mode, alertThresholdsPercent]
-    await client.query(
-      isKept
-        ? `update budgets set amount_nano = $4, mode = $5, alert_thresholds_percent = $6
-           where api_key_id = $1 and managed_by = 'file' and period = $2 and time_zone = $3`
-        : `insert into budgets (api_key_id, period, time_zone, amount_nano, mode, alert_thresholds_percent, id, managed_by)
-           values ($1, $2, $3, $4, $5, $6, $7, 'file')`,
-      isKept ? values : [...values, newId()],
-    )
-  }
+  await writeKeyLimits(change, keyId, before?.rateLimits ?? null, limitsStateOf(key.rateLimits))
+  if (before || key.budgets.length > 0) await writeKeyBudgets(change, keyId, key.budgets)
 }
 
-const isSameBudget = (budget: DeclaredBudget, period: string, timeZone: string): boolean =>
-  budget.period === period && budget.timeZone === timeZone
-
 /** What of a key stands in the database, secrets aside, in the form in which both sides can be compared. */
-function stateOf(key: DeclaredKey): KeyState {
+function stateOf(key: DeclaredKey, at: Date): KeyState {
   return {
     name: key.name,
     description: key.description ?? null,
@@ -289,17 +191,9 @@ function stateOf(key: DeclaredKey): KeyState {
     expiresAt: key.expiresAtMs === undefined ? null : new Date(key.expiresAtMs).toISOString(),
     tags: key.tags,
     metadata: key.metadata,
-    rateLimits: key.rateLimits
-      ? {
-          requestsPerMinute: key.rateLimits.requestsPerMinute ?? null,
-          tokensPerMinute: key.rateLimits.tokensPerMinute ?? null,
-          maxConcurrent: key.rateLimits.maxConcurrent ?? null,
-          algorithm: key.rateLimits.algorithm,
-          strict: key.rateLimits.strict,
-        }
-      : null,
+    rateLimits: limitsStateOf(key.rateLimits),
     budgets: key.budgets
-      .map(({ amountNano, ...budget }) => ({ ...budget, amountNano: amountNano.toString() }))
+      .map((budget) => budgetStateOf(budget, at))
       .sort((a, b) => (budgetName(a) < budgetName(b) ? -1 : 1)),
   }
 }

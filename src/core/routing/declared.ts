@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
 import type { IdSource } from '../ids.ts'
 import { Secret } from '../secret.ts'
+import { applyBudgets } from './declared-budgets.store.ts'
 import {
   canonicalJson,
   type DeclaredChange,
@@ -11,8 +12,10 @@ import {
 } from './declared-change.ts'
 import type { DeclaredConfiguration, DeclaredProvider } from './declared-configuration.ts'
 import type { DigestedKey } from './declared-key-rows.store.ts'
-import { applyKeys, ensureDefaultOrganization, keyRefusals } from './declared-keys.store.ts'
+import { applyKeys, keyRefusals } from './declared-keys.store.ts'
+import { applyRateLimits, rateLimitRefusals } from './declared-limits.store.ts'
 import { applyModels } from './declared-models.store.ts'
+import { ensureDefaultOrganization } from './declared-owners.store.ts'
 import { applyAliases, applyProviders, routingRefusals } from './declared-routing.store.ts'
 
 export interface ApplyDeclaredDeps {
@@ -63,7 +66,11 @@ export async function applyDeclaredConfiguration(
     if (last.active?.contentHash === contentHash) {
       return { ok: true, version: last.active.version, isChanged: false, generatedKeys: [], warnings: [] }
     }
-    const problems = [...(await routingRefusals(change, declared)), ...(await keyRefusals(change, keys))]
+    const problems = [
+      ...(await routingRefusals(change, declared)),
+      ...(await keyRefusals(change, keys)),
+      ...(await rateLimitRefusals(change, declared.rateLimits)),
+    ]
     if (problems.length > 0) return { ok: false, version: await reject(change, last, contentHash, problems), problems }
 
     await ensureDefaultOrganization(change)
@@ -71,6 +78,8 @@ export async function applyDeclaredConfiguration(
     await applyModels(change, declared.models, providers.idByName)
     await applyAliases(change, declared.aliases, providers.idByName)
     const { generatedKeys, warnings } = await applyKeys(change, keys, makeKeySecret)
+    await applyBudgets(change, declared.budgets)
+    await applyRateLimits(change, declared.rateLimits)
 
     const version = await writeVersion(change, 'active', contentHash, [])
     const counts = {
@@ -78,6 +87,8 @@ export async function applyDeclaredConfiguration(
       models: declared.models.length,
       aliases: declared.aliases.length,
       keys: keys.length,
+      budgets: declared.budgets.length,
+      rateLimits: declared.rateLimits.length,
     }
     await recordAudit(change, {
       actor: 'file',
@@ -205,6 +216,8 @@ function hashOf(declared: DeclaredConfiguration, keys: readonly DigestedKey[]): 
     models: declared.models,
     aliases: declared.aliases,
     keys: keys.map(({ key, digest }) => ({ ...key, secret: digest?.digest.toString('hex') })),
+    budgets: declared.budgets,
+    rateLimits: declared.rateLimits,
   }
   return hash('sha256', canonicalJson(content), 'hex')
 }

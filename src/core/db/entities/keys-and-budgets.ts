@@ -52,6 +52,7 @@ export const RateLimitEntity = defineEntity({
     maxConcurrent: p.integer().nullable(),
     algorithm: p.enum(['sliding_window', 'token_bucket']).default('sliding_window'),
     strict: p.boolean().default(false),
+    managedBy: p.enum(['file', 'admin', 'operator']).default('admin'),
     ...timestamps(),
   },
 })
@@ -86,6 +87,8 @@ export const BudgetEntity = defineEntity({
     alertThresholdsPercent: p.array<number>(Number, String).columnType('integer[]').defaultRaw(`'{50,80,100}'`),
     temporaryIncreaseNano: nano().defaultRaw('0'),
     temporaryIncreaseUntil: instant().nullable(),
+    /** Who has raised it; the file takes back only what it has given. */
+    temporaryIncreaseBy: p.enum(['file', 'admin', 'operator']).nullable(),
     managedBy: p.enum(['file', 'admin', 'operator']),
     ...timestamps(),
   },
