@@ -1,7 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
+import { type BudgetCommandsDeps, listBudgets, raiseBudget } from './cli/budgets.ts'
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
+import { dollars } from './cli/dollars.ts'
 import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
 import { type LimitCommandsDeps, resetLimits, showLimits } from './cli/limits.ts'
 import { moment } from './cli/moment.ts'
@@ -15,6 +17,7 @@ import { rebuildUsageCommand } from './cli/usage-rebuild.ts'
 import { rerateUsageCommand } from './cli/usage-rerate.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
+import { createBudgetStore } from './core/budgets/budgets.store.ts'
 import { syncFromLocation } from './core/catalog/sync.ts'
 import { createDatabaseClock } from './core/clock.ts'
 import { openConnection } from './core/db/connection.ts'
@@ -168,6 +171,22 @@ usage
     }),
   )
 
+const budgets = program.command('budgets').description('what may be spent, and what is left of it')
+budgets
+  .command('list')
+  .description('how every budget stands in its current period')
+  .option('--json', 'print JSON')
+  .action((options) => withBudgets((deps) => listBudgets(deps, options)))
+budgets
+  .command('raise')
+  .description('raise a budget for a while; with 0 dollars, end that before its time')
+  .argument('<id>', 'as `budgets list` shows it')
+  .requiredOption('--amount-usd <dollars>', 'what may be spent in addition', dollars)
+  .requiredOption('--until <when>', 'a date (UTC) or a time', moment)
+  .action((id: string, { amountUsd: amountNano, until }: { amountUsd: bigint; until: Date }) =>
+    withBudgets((deps) => raiseBudget(deps, id, { amountNano, until })),
+  )
+
 program
   .command('seed')
   .description('fill a development database with organizations, teams, keys and usage that looks real')
@@ -257,6 +276,16 @@ function withLimits(run: (deps: LimitCommandsDeps) => Promise<void>): Promise<vo
     } finally {
       await limiter?.close()
     }
+    return 0
+  })
+}
+
+function withBudgets(run: (deps: BudgetCommandsDeps) => Promise<void>): Promise<void> {
+  return withDatabase(async ({ pools }) => {
+    const clock = createDatabaseClock()
+    await synchronizeClock(pools.admin, clock)
+    const actor = { kind: 'operator', id: undefined } as const
+    await run({ budgets: createBudgetStore(pools.admin), newId: createUuidV7Source(), clock, actor, print })
     return 0
   })
 }

@@ -36,6 +36,7 @@ import { readActiveVersion, readStoredRouting, type StoredProvider } from './cor
 import { createSnapshots } from './core/routing/snapshots.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
+import { registerAccountingMetrics } from './ops/accounting-metrics.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { createRestServer } from './proxy/rest/server.ts'
@@ -210,6 +211,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const rest = own(
     createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
   )
+  registerAccountingMetrics(registry, accounting)
   registerGatewayMetrics(registry, {
     spool: accounting.spool,
     keyCache,

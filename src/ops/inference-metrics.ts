@@ -25,6 +25,7 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   const settled = new Map<string, Settled>()
   const refused = new Map<string, { labels: Labels; value: number }>()
   const replayed = new Map<string, { labels: Labels; value: number }>()
+  const degraded = new Map<string, { labels: Labels; value: number }>()
   const attempts = new Map<string, { labels: Labels; value: number }>()
   let dispatched = 0
 
@@ -45,6 +46,11 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   counter('llmgw_replayed_requests_total', 'Requests answered from an earlier one with their idempotency key.', () => [
     ...replayed.values(),
   ])
+  counter(
+    'llmgw_degraded_requests_total',
+    'Requests whose rate limits this replica counted alone, for its share.',
+    () => [...degraded.values()],
+  )
   counter('llmgw_upstream_attempts_total', 'Upstream attempts, by outcome.', () => [...attempts.values()])
   counter('llmgw_requests_total', 'Dispatched requests, by how they finished.', () =>
     eachSettled(amountOf(({ requests }) => requests)),
@@ -82,6 +88,7 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
     dispatched() {
       dispatched++
     },
+    degraded: (operation) => add(degraded, operation, () => ({ operation })),
     settled(record, model) {
       const provider = record.provider ?? 'none'
       const finish = record.finish ?? 'none'

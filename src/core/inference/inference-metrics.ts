@@ -9,6 +9,8 @@ export interface InferenceMetrics {
   /** Answered with what an earlier request with the same idempotency key was answered. */
   replayed(operation: Operation): void
   dispatched(): void
+  /** Admitted with its rate limits counted by this replica alone. */
+  degraded(operation: Operation): void
   /** `modelLabel` is a configured name, so that a client cannot make series. */
   settled(record: UsageEnd, modelLabel: string): void
 }

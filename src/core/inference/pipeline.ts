@@ -57,6 +57,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
         return
       }
       deps.metrics.dispatched()
+      if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
       const { attempts, output } = await attempt(call, candidates, ticket, sink, deps.clock)
       await ticket.settle(attempts, output.firstOutputMs)
       const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
