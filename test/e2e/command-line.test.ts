@@ -149,7 +149,7 @@ test('what is mistyped is answered with a sentence on standard error, no stack, 
 test('--help names every command', async () => {
   const { code, stdout } = await llmgw(home, ['--help'])
   expect(code).toBe(0)
-  for (const name of ['start', 'migrate', 'keys', 'catalog', 'usage', 'doctor'])
+  for (const name of ['start', 'migrate', 'keys', 'limits', 'budgets', 'catalog', 'usage', 'doctor'])
     expect(stdout).toMatch(new RegExp(`^ +${name} `, 'm'))
   expect(stdout).not.toContain('undefined')
 })
