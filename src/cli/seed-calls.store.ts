@@ -168,6 +168,14 @@ export const insertCallsSql = `
     select request_id, request_id, reserved_at, 'charge', cost_nano, organization_id, team_id, key_id, reserved_at
     from seed_calls where cost_nano > 0
     returning amount_nano
+  ), budget_charges as (
+    insert into ledger_entries (id, request_id, reserved_at, kind, amount_nano, budget_period_id, organization_id, team_id,
+      key_id, created_at)
+    select gen_random_uuid(), request_id, reserved_at, 'charge', cost_nano, seed_periods.id, organization_id, team_id, key_id,
+      reserved_at
+    from seed_calls
+    join seed_periods on seed_periods.scope_id in (organization_id, team_id, key_id) and reserved_at >= seed_periods.starts
+    where cost_nano > 0
   ), counted as (${countedSql}
   ), ${rollupCtes('counted')}
   select (select count(*) from records) as calls, (select count(*) from attempts) as attempts,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type SeedOptions, seedDevelopmentDatabase } from '../../src/cli/seed.ts'
+import { createLedgerAuditStore } from '../../src/core/budgets/ledger-audit.store.ts'
 import { costOf } from '../../src/core/pricing/cost.ts'
 import { parsePrice } from '../../src/core/pricing/stored-price.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -28,7 +29,7 @@ test('records, attempts, ledger, rollups and budgets add up', async () => {
        (select sum(attempts) from usage_records) as attempts_named, (select count(*) from usage_attempts) as attempts,
        (select sum(provider_cost_nano) from usage_records) as cost,
        (select sum(cost_nano) from usage_attempts) as attempts_cost,
-       (select sum(amount_nano) from ledger_entries) as ledger,
+       (select sum(amount_nano) from ledger_entries where budget_period_id is null) as ledger,
        (select sum(cost_nano) from usage_hourly) as hourly, (select sum(cost_nano) from usage_daily) as daily,
        (select sum(cost_nano) from monthly_usage_summary) as monthly,
        (select sum(requests) from usage_hourly) as requests,
@@ -49,6 +50,7 @@ test('records, attempts, ledger, rollups and budgets add up', async () => {
        or (p.mode = 'hard' and p.committed_nano > p.limit_nano)`,
   )
   expect(wrong).toEqual([])
+  expect(await createLedgerAuditStore(database.pools.admin).audit(0)).toMatchObject({ differences: [] })
 })
 
 test('every cost is tokens times the price that the record names', async () => {
