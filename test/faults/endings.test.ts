@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { openRawConnection, postRequest } from '../support/raw-connection.ts'
-import { expectExactAccounts, recordsOf } from './kit/accounts.ts'
+import { expectExactAccounts, expectExactCharges, recordsOf } from './kit/accounts.ts'
 import { callOnce } from './kit/caller.ts'
 import { createMoneyWatch } from './kit/money-watch.ts'
 import type { ProviderCall } from './kit/provider.ts'
@@ -47,7 +47,7 @@ describe('a client that leaves', () => {
     await Promise.all(Array.from({ length: clients }, (_, client) => leave(replicaFor(client), client, stage, script)))
     const expected = seenBefore + clients * callsPerClient
     await eventually('the provider to have seen them', async () => (await world().provider.calls()).length >= expected)
-    await expectExactAccounts(world(), accountsMsMax)
+    await expectExactCharges(world(), accountsMsMax)
     const calls = await callsOfTenant()
     const records = await recordsOf(world().postgres.pool, tenant)
     expect(calls).toHaveLength(clients * callsPerClient)
@@ -108,7 +108,7 @@ describe('a provider', () => {
         )
         expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world().replicas.map(() => true))
       }
-      await expectExactAccounts(world(), accountsMsMax)
+      await expectExactCharges(world(), accountsMsMax)
       const records = [...(await recordsOf(world().postgres.pool, tenant)).values()]
       expect(records).toHaveLength(2 * world().replicas.length)
       const tokens = (chunks * wordBytes) / 4
@@ -130,7 +130,7 @@ describe('a provider', () => {
       world().replicas.map((replica) => callOnce(replica, tenant, script, { model: models.priced })),
     )
     expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(world().replicas.map(() => true))
-    await expectExactAccounts(world(), accountsMsMax)
+    await expectExactCharges(world(), accountsMsMax)
     for (const record of (await recordsOf(world().postgres.pool, tenant)).values()) {
       expect(record).toMatchObject({
         usage_source: 'provider',
@@ -149,7 +149,7 @@ describe('a provider', () => {
       ]),
     )
     expect(outcomes.map(({ isWhole }) => isWhole)).toEqual(outcomes.map(() => false))
-    await expectExactAccounts(world(), accountsMsMax)
+    await expectExactCharges(world(), accountsMsMax)
     const records = await recordsOf(world().postgres.pool, tenant)
     expect(records.size).toBe(outcomes.length)
     for (const { requestId, stream } of await callsOfTenant()) {
@@ -162,7 +162,7 @@ describe('a provider', () => {
   test('that fails is not paid', async () => {
     const outcomes = await Promise.all(world().replicas.map((replica) => callOnce(replica, tenant, { status: 500 })))
     expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 502))
-    await expectExactAccounts(world(), accountsMsMax)
+    await expectExactCharges(world(), accountsMsMax)
     for (const record of (await recordsOf(world().postgres.pool, tenant)).values()) {
       expect(record).toMatchObject({ state: 'released', provider_cost_nano: '0' })
     }
@@ -210,8 +210,13 @@ describe('books that are wrong are found', () => {
     ],
   ] as const
 
+  test('and those of all the calls before are right', async () => {
+    await expectExactAccounts(world(), accountsMsMax)
+  })
+
   test.for(wrongs)('%s', async ([, sql, complaint]) => {
-    const outcome = await callOnce(replicaFor(0), tenant, { outputTokens: 9 })
+    // Of a key without budgets, so that nothing is leased.
+    const outcome = await callOnce(replicaFor(0), await world().tenants.create(), { outputTokens: 9 })
     await expectExactAccounts(world(), accountsMsMax)
     const client = await world().postgres.pool.connect()
     try {
@@ -223,10 +228,9 @@ describe('books that are wrong are found', () => {
       await client.query('rollback')
       client.release()
     }
-    await expectExactAccounts(world(), accountsMsMax)
   })
 
-  /** Of the tenant's budget or of any other; of one made up while there are none. */
+  /** A second period of some budget. */
   function onePeriodSql(column: 'leased_nano' | 'committed_nano'): string {
     return `insert into budget_periods (id, budget_id, period_start, limit_nano, mode, ${column})
       select gen_random_uuid(), b.id, '2001-01-01', 1000, 'soft', 5 from budgets b limit 1

@@ -118,11 +118,19 @@ test.concurrent('its slots of a concurrency limit are free again, and nobody get
     const calls = await world().provider.calls()
     return calls.filter(({ model }) => models.priced.endsWith(model)).length === maxConcurrent
   })
-  const refusal = { status: 429, code: 'concurrency_limit_exceeded' }
-  expect(await callOnce(first, tenant)).toMatchObject(refusal)
+  // Where the machine pauses for too long, a replica counts for itself for a moment; that is told by a header.
+  const isRefused = async (): Promise<boolean> => {
+    const { status, code } = await callOnce(first, tenant)
+    return status === 429 && code === 'concurrency_limit_exceeded'
+  }
+  const isServed = async (): Promise<boolean> => {
+    const { status, headers } = await callOnce(first, tenant)
+    return status === 200 && !headers.has('x-gateway-degraded')
+  }
+  await eventually('a call beyond them to be refused', isRefused)
   expect((await held).some(({ isWhole }) => isWhole)).toBe(false)
-  expect(await callOnce(first, tenant)).toMatchObject(refusal)
-  await eventually('a slot to be free', async () => (await callOnce(first, tenant)).status === 200, patienceMs)
+  await eventually('the slots to be held for their replica although it is gone', isRefused)
+  await eventually('a slot to be free', isServed, patienceMs)
 })
 
 test('the books of all that are exact', async () => {
