@@ -93,6 +93,17 @@ function plantedFiles(): string[] {
         tags: { a: 'b' },
       },
     ],
+    budgets: [
+      { organization: 'o', tag: { name: 'a', value: 'b' }, amountUsd: 1, period: 'day', timeZone: 'UTC' },
+      {
+        organization: 'o',
+        team: 't',
+        amountUsd: 1,
+        period: 'day',
+        temporaryIncrease: { amountUsd: 1, until: '2030-01-01T00:00:00Z' },
+      },
+    ],
+    rateLimits: [{ organization: 'o', team: 't', requestsPerMinute: 1 }],
     unpricedModels: 'block',
     limits: { bodyBytes: 2000 },
     catalog: { sync: 'off', url: 'https://a.example' },
@@ -124,7 +135,7 @@ function plantedFiles(): string[] {
   return files
 }
 
-test('a secret in the wrong place is never repeated, wherever it stands', () => {
+test('a secret in the wrong place is never repeated, wherever it stands', { timeout: 30_000 }, () => {
   const files = plantedFiles()
   expect(files.length).toBeGreaterThan(150)
   const substituted = files

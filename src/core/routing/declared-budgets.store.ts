@@ -37,35 +37,38 @@ export function budgetStateOf(budget: DeclaredBudget, at: Date): BudgetState {
   }
 }
 
-/** Of one key; its audit event is the key's. */
+/** Of one key; its audit event is the key's. @returns ids of budgets that are to be removed with all others */
 export async function writeKeyBudgets(
   change: DeclaredChange,
   keyId: string,
   declared: readonly DeclaredBudget[],
-): Promise<void> {
+): Promise<string[]> {
   const { rows } = await change.client.query<{ id: string; state: BudgetState }>(
     `select b.id, ${budgetStateSql} as state from budgets b where b.api_key_id = $2 and b.managed_by = 'file'`,
     [change.at, keyId],
   )
   const isDeclared = ({ state }: { state: BudgetState }): boolean =>
     declared.some(({ period, timeZone }) => period === state.period && timeZone === state.timeZone)
-  await removeBudgets(
-    change,
-    rows.filter((row) => !isDeclared(row)).map(({ id }) => id),
-  )
   for (const budget of declared) {
     const after = budgetStateOf(budget, change.at)
     const row = rows.find(({ state }) => state.period === after.period && state.timeZone === after.timeZone)
     if (!row) await insertBudget(change, { ...nobody, apiKeyId: keyId }, after)
     else if (canonicalJson(row.state) !== canonicalJson(after)) await updateBudget(change, row.id, row.state, after)
   }
+  return rows.filter((row) => !isDeclared(row)).map(({ id }) => id)
 }
 
 /**
  * Those of organizations, teams and tags. A budget is found again by its owner, period and time zone; whatever else
  * changes, it stays the same one and what was spent of it stays spent. Budgets that an administrator has made are others.
+ *
+ * @param vanishedOfKeys - ids of budgets of keys, to be removed as well
  */
-export async function applyBudgets(change: DeclaredChange, declared: readonly DeclaredScopeBudget[]): Promise<void> {
+export async function applyBudgets(
+  change: DeclaredChange,
+  declared: readonly DeclaredScopeBudget[],
+  vanishedOfKeys: readonly string[],
+): Promise<void> {
   const stored = await loadScopeBudgets(change)
   const storedByName = new Map(stored.map((row) => [nameOf(row, row.state), row]))
   const kept = new Set<string>()
@@ -91,10 +94,7 @@ export async function applyBudgets(change: DeclaredChange, declared: readonly De
     })
   }
   const vanished = stored.filter(({ id }) => !kept.has(id))
-  await removeBudgets(
-    change,
-    vanished.map(({ id }) => id),
-  )
+  await removeBudgets(change, [...vanishedOfKeys, ...vanished.map(({ id }) => id)])
   for (const row of vanished) {
     await auditBudget(change, 'budget.remove', {
       id: row.id,
@@ -196,7 +196,7 @@ async function updateBudget(
   )
 }
 
-/** Locks what it removes in the order in which those who move money do. */
+/** All at once, since those who move money lock periods in the order of their ids. */
 async function removeBudgets({ client }: DeclaredChange, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
   await client.query('select b.id from budgets b where b.id = any ($1) order by b.id for update', [ids])

@@ -45,6 +45,8 @@ export async function keyRefusals({ client }: DeclaredChange, keys: readonly Dig
 export interface AppliedKeys {
   generatedKeys: { name: string; secret: Secret }[]
   warnings: DeclaredNotice[]
+  /** Of keys that stay; not removed yet. */
+  vanishedBudgetIds: string[]
 }
 
 export async function applyKeys(
@@ -59,7 +61,7 @@ export async function applyKeys(
     if (!row || isRevokedElsewhere || row.name === key.name) continue
     await change.client.query('update api_keys set name = id::text where id = $1', [row.id])
   }
-  const applied: AppliedKeys = { generatedKeys: [], warnings: [] }
+  const applied: AppliedKeys = { generatedKeys: [], warnings: [], vanishedBudgetIds: [] }
   for (const { key, digest, row, isRevokedElsewhere } of matches) {
     if (isRevokedElsewhere) {
       applied.warnings.push({
@@ -70,7 +72,7 @@ export async function applyKeys(
     }
     const owner = await ensureOwner(change, key)
     if (row) {
-      await updateKey(change, row, key, digest, owner)
+      applied.vanishedBudgetIds.push(...(await updateKey(change, row, key, digest, owner)))
       continue
     }
     const made = digest ? undefined : makeSecret()
@@ -109,16 +111,17 @@ async function createKey(change: DeclaredChange, key: DeclaredKey, digest: Secre
   })
 }
 
+/** @returns ids of budgets that the key has no more */
 async function updateKey(
   change: DeclaredChange,
   row: KeyRow,
   key: DeclaredKey,
   digest: SecretDigest | undefined,
   owner: Owner,
-): Promise<void> {
+): Promise<string[]> {
   const after = stateOf(key, change.at)
   const isRotated = digest !== undefined && !digest.digest.equals(row.secretDigest)
-  if (!isRotated && !row.isRevoked && canonicalJson(row.state) === canonicalJson(after)) return
+  if (!isRotated && !row.isRevoked && canonicalJson(row.state) === canonicalJson(after)) return []
   await change.client.query(
     `update api_keys set organization_id = $2, team_id = $3, name = $4, enabled = $5, allowed_models = $6,
        unpriced_policy = $7, expires_at = $8, revoked_at = null where id = $1`,
@@ -130,7 +133,7 @@ async function updateKey(
       [row.id, digest.digest, digest.pepperId, digest.displayPrefix, digest.last4],
     )
   }
-  await writeAttachments(change, row.id, key, row.state)
+  const vanishedBudgetIds = await writeAttachments(change, row.id, key, row.state)
   await recordAudit(change, {
     actor: 'file',
     action: row.isRevoked ? 'key.restore' : isRotated ? 'key.rotate' : 'key.update',
@@ -140,6 +143,7 @@ async function updateKey(
     before: row.state,
     after,
   })
+  return vanishedBudgetIds
 }
 
 async function revoke(change: DeclaredChange, { id, organizationId, state }: KeyRow): Promise<void> {
@@ -161,13 +165,17 @@ const policyColumns = (key: DeclaredKey): unknown[] => [
   key.expiresAtMs === undefined ? null : new Date(key.expiresAtMs),
 ]
 
-/** What hangs on a key: labels, limits, budgets. What is as it was is not written. */
+/**
+ * What hangs on a key: labels, limits, budgets. What is as it was is not written.
+ *
+ * @returns ids of budgets that the key has no more
+ */
 async function writeAttachments(
   change: DeclaredChange,
   keyId: string,
   key: DeclaredKey,
   before: KeyState | undefined,
-): Promise<void> {
+): Promise<string[]> {
   await change.client.query(
     `insert into key_metadata (api_key_id, description, tags, metadata) values ($1, $2, $3, $4)
      on conflict (api_key_id) do update set description = excluded.description, tags = excluded.tags,
@@ -175,7 +183,7 @@ async function writeAttachments(
     [keyId, key.description ?? null, JSON.stringify(key.tags), JSON.stringify(key.metadata)],
   )
   await writeKeyLimits(change, keyId, before?.rateLimits ?? null, limitsStateOf(key.rateLimits))
-  if (before || key.budgets.length > 0) await writeKeyBudgets(change, keyId, key.budgets)
+  return before || key.budgets.length > 0 ? writeKeyBudgets(change, keyId, key.budgets) : []
 }
 
 /** What of a key stands in the database, secrets aside, in the form in which both sides can be compared. */

@@ -77,8 +77,8 @@ export async function applyDeclaredConfiguration(
     const providers = await applyProviders(change, declared.providers)
     await applyModels(change, declared.models, providers.idByName)
     await applyAliases(change, declared.aliases, providers.idByName)
-    const { generatedKeys, warnings } = await applyKeys(change, keys, makeKeySecret)
-    await applyBudgets(change, declared.budgets)
+    const { generatedKeys, warnings, vanishedBudgetIds } = await applyKeys(change, keys, makeKeySecret)
+    await applyBudgets(change, declared.budgets, vanishedBudgetIds)
     await applyRateLimits(change, declared.rateLimits)
 
     const version = await writeVersion(change, 'active', contentHash, [])
