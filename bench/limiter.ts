@@ -42,6 +42,10 @@ async function benchRedis(url: string): Promise<void> {
       const name = `redis, ${algorithm}, ${atOnce} at once`
       await bench(name, limiter, organizations, atOnce, decisions / 10, () => serverCpuUs(redis))
     }
+    for (const atOnce of [8, 64]) {
+      const name = `redis, ${algorithm}, ${atOnce} at once, one organization`
+      await bench(name, limiter, organizations.slice(0, 10), atOnce, decisions / 10, () => serverCpuUs(redis))
+    }
     const spent = organizationsOf(algorithm, 1)
     await bench(`redis, ${algorithm}, refused`, limiter, spent, 8, decisions / 10, () => serverCpuUs(redis))
   }

@@ -1,14 +1,23 @@
--- Settles requests that are over, then decides about a new one: of all scopes and kinds at once, all or nothing.
+-- Settles requests that are over, then decides about new ones, one after the other: each of all its scopes and kinds at
+-- once, all or nothing.
 --
 -- KEYS, for each scope of each group: its counters, if it limits requests or tokens; its leases, if concurrency.
--- ARGV: time in ms ('' is Redis's own), id of the new request ('' is none), its tokens ('' only looks: nothing is taken,
---   and how many run is told for each scope, too), number of groups; for each group its scopes as text, four numbers each:
---   bucket (1) or window (0), requests and tokens a minute, requests at the same time, 0 being no limit; then what is
---   over, one text each: id, when it was taken, group, requests to give back, and by how much more than counted its tokens
---   were. The new request is of the first group.
--- Returns 0 or what refuses (1 requests, 2 tokens, 3 concurrency), which scope does, how long it would have to wait (-1:
---   forever), the time; for each scope what is left of requests, ms until all of them are free, and the same of tokens,
---   -1 being no limit.
+-- ARGV[1], as JSON: [time, groups, over, asked, look]
+--   time    in ms; 0 is Redis's own
+--   groups  of scopes, each {"bucket": or it is a window, "requests" and "tokens" a minute, "running" at the same time},
+--           0 being no limit
+--   over    flat, of each request that is over: id, when it was taken, group, requests to give back, and by how much more
+--           than counted its tokens were
+--   asked   flat, of each new request: id, group, tokens
+--   look    1 only looks at the first group: nothing is taken
+-- Returns the time, then
+--   of each new request: 0, or what refuses (1 requests, 2 tokens, 3 concurrency), which scope does, and how long it would
+--   have to wait (-1: forever); then for requests and for tokens, of the scope with the least left: which it is (0: none
+--   limits them), what is left, and ms until all of them are free;
+--   or, to one who looks, of each scope: what is left of requests and of tokens, and how many run.
+--
+-- A batch reads and writes every key once, however many requests it decides about: what is asked together costs little
+-- more than one request alone.
 --
 -- The counters of a window are a hash. Its field h is all that most calls need, seven numbers in binary: the second that
 -- has begun, what is taken altogether of requests and tokens, what in that second, the newest second with anything in
@@ -24,8 +33,9 @@ local LEASE_MS = 60000
 local call, floor, ceil, min, max = redis.call, math.floor, math.ceil, math.min, math.max
 local packHead, unpackHead = struct.pack, struct.unpack
 
-local now = tonumber(ARGV[1])
-if not now then
+local told = cjson.decode(ARGV[1])
+local now, groups, over, asked, looks = told[1], told[2], told[3], told[4], told[5] == 1
+if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
@@ -76,22 +86,29 @@ function Window:wait(kind, amount, limit)
   local excess = self[kind] + amount - limit
   if excess <= 0 then return 0 end
   if amount > limit then return -1 end
-  local amounts = {}
-  local flat = call('HGETALL', self.key)
-  for i = 1, #flat, 2 do
-    local second = tonumber(flat[i])
-    if second then
-      local requests, tokens = string.match(flat[i + 1], '(%d+) (%d+)')
-      amounts[second] = tonumber(kind == 'r' and requests or tokens)
-    end
-  end
-  amounts[self.slot] = kind == 'r' and self.cr or self.ct
+  local amounts = self:earlier(kind)
   local freed, slot = 0, self.slot - SLOTS
   while freed < excess and slot < self.slot do
     slot = slot + 1
-    freed = freed + (amounts[slot] or 0)
+    freed = freed + (slot == self.slot and self['c' .. kind] or amounts[slot] or 0)
   end
   return (slot + SLOTS) * 1000 - now
+end
+
+-- By second, without the current one. Read once for all who have to wait.
+function Window:earlier(kind)
+  if not self.seconds then
+    self.seconds = { r = {}, t = {} }
+    local flat = call('HGETALL', self.key)
+    for i = 1, #flat, 2 do
+      local second = tonumber(flat[i])
+      if second then
+        local requests, tokens = string.match(flat[i + 1], '(%d+) (%d+)')
+        self.seconds.r[second], self.seconds.t[second] = tonumber(requests), tonumber(tokens)
+      end
+    end
+  end
+  return self.seconds[kind]
 end
 
 -- Adds to what is taken now, whether it fits or not.
@@ -117,8 +134,9 @@ function Window:giveBack(_, taken, requests, tokens)
 end
 
 function Window:left(kind, limit)
-  local reset = self[kind] > 0 and max(0, (self.newest + SLOTS) * 1000 - now) or 0
-  return max(0, limit - self[kind]), reset
+  local taken = self[kind]
+  if taken == 0 then return limit, 0 end
+  return max(0, limit - taken), max(0, (self.newest + SLOTS) * 1000 - now)
 end
 
 function Window:save()
@@ -130,39 +148,48 @@ end
 local Bucket = {}
 Bucket.__index = Bucket
 
+-- Levels above what a scope allows are as good as full, here and wherever they are read: callers whose limits have just
+-- changed may ask in one batch with those who do not know yet.
 function Bucket.load(key, scope)
-  local full = { scope.requests * MINUTE, scope.tokens * MINUTE }
   local head = call('HGET', key, 'h')
-  if not head then return setmetatable({ key = key, r = full[1], t = full[2], at = now, began = now, isNew = true }, Bucket) end
-  local r, t, at, began = unpackHead('<dddd', head)
-  local since = max(0, now - at)
-  r, t = min(full[1], r + since * scope.requests), min(full[2], t + since * scope.tokens)
-  local isNew = floor(at / 1000) ~= floor(now / 1000)
-  return setmetatable({ key = key, r = r, t = t, at = max(at, now), began = began, isNew = isNew }, Bucket)
+  local bucket = { key = key, r = math.huge, t = math.huge, at = now, began = now, isNew = not head }
+  if head then
+    local r, t, at, began = unpackHead('<dddd', head)
+    local since = max(0, now - at)
+    bucket.r, bucket.t, bucket.at, bucket.began = r + since * scope.requests, t + since * scope.tokens, max(at, now), began
+    bucket.isNew = floor(at / 1000) ~= floor(now / 1000)
+  end
+  return setmetatable(bucket, Bucket)
 end
 
 function Bucket:wait(kind, amount, limit)
-  local missing = amount * MINUTE - self[kind]
+  local missing = amount * MINUTE - min(self[kind], limit * MINUTE)
   if missing <= 0 then return 0 end
   return amount > limit and -1 or ceil(missing / limit)
 end
 
 -- Debt ends with another minute's amount.
+function Bucket:change(kind, amount, limit)
+  local full = limit * MINUTE
+  if limit > 0 then self[kind] = max(-full, min(full, min(full, self[kind]) + amount * MINUTE)) end
+end
+
 function Bucket:add(scope, requests, tokens)
-  self.r = max(-scope.requests * MINUTE, self.r - requests * MINUTE)
-  self.t = max(-scope.tokens * MINUTE, self.t - tokens * MINUTE)
+  self:change('r', -requests, scope.requests)
+  self:change('t', -tokens, scope.tokens)
   self.isChanged, self.limits = true, scope
 end
 
 function Bucket:giveBack(scope, taken, requests, tokens)
   if now - taken >= MINUTE then return end
-  self.r = min(scope.requests * MINUTE, self.r + requests * MINUTE)
-  self.t = min(scope.tokens * MINUTE, self.t + tokens * MINUTE)
+  self:change('r', requests, scope.requests)
+  self:change('t', tokens, scope.tokens)
   self.isChanged, self.limits = true, scope
 end
 
 function Bucket:left(kind, limit)
-  return max(0, floor(self[kind] / MINUTE)), ceil((limit * MINUTE - self[kind]) / limit)
+  local level = min(self[kind], limit * MINUTE)
+  return max(0, floor(level / MINUTE)), ceil((limit * MINUTE - level) / limit)
 end
 
 -- What is not limited is full once it is.
@@ -172,90 +199,139 @@ function Bucket:save()
   if self.isNew then call('PEXPIRE', self.key, KEYS_MS) end -- once a second
 end
 
-local loaded = {}
-local function countersOf(scope)
-  local counters = loaded[scope.key]
-  if not counters then
-    counters = scope.isBucket and Bucket.load(scope.key, scope) or Window.load(scope.key)
-    loaded[scope.key] = counters
-  end
-  return counters
+-- Of one sorted set: those that are over, and those to be added when all is decided.
+local Leases = {}
+Leases.__index = Leases
+
+function Leases:free()
+  if #self.over > 0 then call('ZREM', self.key, unpack(self.over)) end
 end
 
 -- Leases of replicas that are gone are looked for only when they are in the way.
-local function isFull(scope)
-  if call('ZCARD', scope.leases) < scope.running then return false end
-  call('ZREMRANGEBYSCORE', scope.leases, '-inf', now)
-  return call('ZCARD', scope.leases) >= scope.running
+function Leases:isFull(running)
+  self.count = self.count or call('ZCARD', self.key)
+  if self.count >= running and not self.isSwept then
+    self.count, self.isSwept = self.count - call('ZREMRANGEBYSCORE', self.key, '-inf', now), true
+  end
+  return self.count >= running
 end
 
-local id, tokens = ARGV[2], tonumber(ARGV[3])
-local groupsEnd = 4 + tonumber(ARGV[4])
-local groups, nextKey = {}, 1
-for at = 5, groupsEnd do
-  local group = {}
-  for bucket, requests, perMinute, running in string.gmatch(ARGV[at], '(%d+) (%d+) (%d+) (%d+)') do
-    local scope = {
-      isBucket = bucket == '1', requests = tonumber(requests), tokens = tonumber(perMinute), running = tonumber(running),
-    }
+function Leases:add(id, counters)
+  local added = self.added
+  added[#added + 1], added[#added + 2] = now + LEASE_MS, id
+  self.count = self.count + 1
+  -- Put off once a second where that can be told, for it is a command more.
+  if not counters or counters.cr == nil or counters.cr <= 1 then self.isPutOff = true end
+end
+
+function Leases:save()
+  if #self.added == 0 then return end
+  call('ZADD', self.key, unpack(self.added))
+  if self.isPutOff then call('PEXPIRE', self.key, KEYS_MS) end
+end
+
+-- By key, since groups have scopes in common.
+local allCounters, allLeases, nextKey = {}, {}, 1
+for _, group in ipairs(groups) do
+  for _, scope in ipairs(group) do
     if scope.requests > 0 or scope.tokens > 0 then
       scope.key, nextKey = KEYS[nextKey], nextKey + 1
     end
     if scope.running > 0 then
-      scope.leases, nextKey = KEYS[nextKey], nextKey + 1
+      local key = KEYS[nextKey]
+      nextKey = nextKey + 1
+      allLeases[key] = allLeases[key] or setmetatable({ key = key, over = {}, added = {} }, Leases)
+      scope.leases = allLeases[key]
     end
-    group[#group + 1] = scope
   end
-  groups[at - 4] = group
 end
 
-for at = groupsEnd + 1, #ARGV do
-  local over, taken, group, requests, excess = string.match(ARGV[at], '(%S+) (%d+) (%d+) (%d+) (%S+)')
-  taken, requests, excess = tonumber(taken), tonumber(requests), tonumber(excess)
-  for _, scope in ipairs(groups[tonumber(group)]) do
-    if scope.leases then call('ZREM', scope.leases, over) end
+local function countersOf(scope)
+  local counters = allCounters[scope.key]
+  if not counters then
+    counters = scope.bucket and Bucket.load(scope.key, scope) or Window.load(scope.key)
+    allCounters[scope.key] = counters
+  end
+  scope.counters = counters
+  return counters
+end
+
+for at = 1, #over, 5 do
+  local id, taken, requests, excess = over[at], over[at + 1], over[at + 3], over[at + 4]
+  for _, scope in ipairs(groups[over[at + 2]]) do
+    local leases = scope.leases
+    if leases then leases.over[#leases.over + 1] = id end
     -- All of a minute is as much as can be kept from others.
     local change = scope.tokens > 0 and min(excess, scope.tokens) or 0
     if scope.key and (requests > 0 or change ~= 0) then
-      local counters = countersOf(scope)
+      local counters = scope.counters or countersOf(scope)
       if change > 0 then counters:add(scope, 0, change) end
       local isKnown = taken >= counters.began -- else these counters were lost or reset since
       if isKnown and (requests > 0 or change < 0) then counters:giveBack(scope, taken, requests, max(0, -change)) end
     end
   end
 end
+for _, leases in pairs(allLeases) do leases:free() end
 
-local code, which, longest = 0, 0, 0
-local function consider(wait, kind, s)
-  if longest == -1 or (wait ~= -1 and wait <= longest) then return end
-  code, which, longest = kind, s, wait
+local reply, length = { now }, 1
+local function tell(a, b, c)
+  reply[length + 1], reply[length + 2], reply[length + 3] = a, b, c
+  length = length + 3
 end
 
-local asking = id ~= '' and groups[1] or {}
-for s, scope in ipairs(tokens and asking or {}) do
-  if scope.requests > 0 then consider(countersOf(scope):wait('r', 1, scope.requests), 1, s) end
-  if scope.tokens > 0 then consider(countersOf(scope):wait('t', tokens, scope.tokens), 2, s) end
-  if scope.leases and isFull(scope) then consider(1000, 3, s) end
-end
+for at = 1, #asked, 3 do
+  local id, group, tokens = asked[at], groups[asked[at + 1]], asked[at + 2]
+  local code, which, longest = 0, 0, 0
+  for s = 1, #group do
+    local scope = group[s]
+    local counters = scope.key and (scope.counters or countersOf(scope))
+    local byRequests = scope.requests > 0 and counters:wait('r', 1, scope.requests) or 0
+    local byTokens = scope.tokens > 0 and counters:wait('t', tokens, scope.tokens) or 0
+    local byRunning = scope.leases and scope.leases:isFull(scope.running) and 1000 or 0
+    -- The first of those that keep it waiting longest, -1 being longer than all.
+    if longest ~= -1 and (byRequests > longest or byRequests == -1) then code, which, longest = 1, s, byRequests end
+    if longest ~= -1 and (byTokens > longest or byTokens == -1) then code, which, longest = 2, s, byTokens end
+    if longest ~= -1 and byRunning > longest then code, which, longest = 3, s, byRunning end
+  end
 
-local reply = { code, which, longest, now }
-for _, scope in ipairs(asking) do
-  local counters = scope.key and countersOf(scope)
-  if tokens and code == 0 then
-    if counters then counters:add(scope, 1, scope.tokens > 0 and tokens or 0) end
-    if scope.leases then
-      call('ZADD', scope.leases, now + LEASE_MS, id)
-      -- Put off once a second where that can be told, for it is a command more.
-      if not counters or counters.cr == nil or counters.cr <= 1 then call('PEXPIRE', scope.leases, KEYS_MS) end
+  local rAt, rLeast, rReset, tAt, tLeast, tReset = 0, 0, 0, 0, 0, 0
+  for s = 1, #group do
+    local scope = group[s]
+    local counters = scope.counters
+    if code == 0 then
+      if counters then counters:add(scope, 1, scope.tokens > 0 and tokens or 0) end
+      if scope.leases then scope.leases:add(id, counters) end
+    end
+    if scope.requests > 0 then
+      local left, reset = counters:left('r', scope.requests)
+      if rAt == 0 or left < rLeast then rAt, rLeast, rReset = s, left, reset end
+    end
+    if scope.tokens > 0 then
+      local left, reset = counters:left('t', scope.tokens)
+      if tAt == 0 or left < tLeast then tAt, tLeast, tReset = s, left, reset end
     end
   end
-  local rLeft, rReset, tLeft, tReset = -1, -1, -1, -1
-  if scope.requests > 0 then rLeft, rReset = counters:left('r', scope.requests) end
-  if scope.tokens > 0 then tLeft, tReset = counters:left('t', scope.tokens) end
-  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3], reply[#reply + 4] = rLeft, rReset, tLeft, tReset
-  if not tokens then reply[#reply + 1] = scope.leases and call('ZCOUNT', scope.leases, now, '+inf') or -1 end
+  if code == 0 then
+    length = length + 1
+    reply[length] = 0
+  else
+    tell(code, which, longest)
+  end
+  tell(rAt, rLeast, rReset)
+  tell(tAt, tLeast, tReset)
 end
-for _, counters in pairs(loaded) do
+
+for _, scope in ipairs(looks and groups[1] or {}) do
+  local counters = scope.key and countersOf(scope)
+  tell(
+    scope.requests > 0 and counters:left('r', scope.requests) or -1,
+    scope.tokens > 0 and counters:left('t', scope.tokens) or -1,
+    scope.leases and call('ZCOUNT', scope.leases.key, now, '+inf') or -1
+  )
+end
+
+for _, counters in pairs(allCounters) do
   if counters.isChanged then counters:save() end
 end
+for _, leases in pairs(allLeases) do leases:save() end
 return reply

@@ -1,22 +1,12 @@
-import { readFileSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import type { GuardedRedis } from '../redis/guarded-redis.ts'
-import { createRedisScript } from '../redis/redis-script.redis.ts'
 import { type Lease, openConcurrencyLeases } from './concurrency-leases.redis.ts'
 import { createMemoryLimiter } from './limiter.memory.ts'
-import type {
-  LimitDecision,
-  LimitExceeded,
-  Limiter,
-  LimitHold,
-  LimitRequest,
-  LimitState,
-  LimitUsage,
-} from './limiter.ts'
+import type { LimitDecision, Limiter, LimitHold, LimitRequest, LimitState } from './limiter.ts'
+import { openLimiterCalls } from './limiter-calls.redis.ts'
 import { createLocalShare } from './local-share.ts'
 import type { RateLimit } from './rate-limit.ts'
-import { Scarcest } from './scarcest.ts'
-import { leasesAlone, type Settlement, scriptCall } from './settlements.redis.ts'
+import type { ScriptAnswer } from './script-reply.ts'
 import { counterKeys, createSharedScopes, type SharedScopes } from './shared-scopes.ts'
 
 export interface RedisLimiterDeps {
@@ -30,29 +20,17 @@ export interface RedisLimiterDeps {
   redisTimeMs?: () => number
 }
 
-/** Settlements wait so long for a request of their organization to go with, or for each other. */
-const settlementDelayMs = 2
-const settlementsPerCall = 100
-/** After a call that failed while Redis is there. */
-const retryMs = 1_000
-/** Leases beyond that, whose end Redis could not be told, are left to run out. */
-const unfreedMax = 10_000
-
 /**
- * Counts in Redis, for all replicas: one script for each request, by the time of Redis. While Redis is away each replica
- * counts its share for itself, or refuses, if a limit is strict.
+ * Counts in Redis, for all replicas and by the time of Redis: one call of a script decides about all that an organization
+ * asks in one turn of the event loop. While Redis is away each replica counts its share for itself, or refuses, if a limit
+ * is strict.
  */
 export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
   const { redis, clock, redisTimeMs } = deps
   const scopesOf = createSharedScopes(redis.prefix)
   const shareOf = createLocalShare(deps.expectedReplicas)
   const local = createMemoryLimiter({ clock, oversized: 'take_all' })
-  let waiting: Settlement[] = []
-  let unfreed: Settlement[] = []
-  let timer: NodeJS.Timeout | undefined
-  let retryTimer: NodeJS.Timeout | undefined
-  let sending: Promise<void> = Promise.resolve()
-
+  const calls = openLimiterCalls({ redis, redisTimeMs })
   const leases = openConcurrencyLeases({
     redis,
     clock,
@@ -60,74 +38,13 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
     endedMeanwhile: (lease) => free(lease.requestId, (lease as RedisHold).scopes),
     ...(deps.leaseCheckMs !== undefined && { checkMs: deps.leaseCheckMs }),
   })
-  const freeAgain = (): void => {
-    clearTimeout(retryTimer)
-    retryTimer = undefined
-    if (!redis.available) return // its recovery calls here
-    for (const settlement of unfreed) settle(settlement)
-    unfreed = []
-  }
   const forgetRecovery = redis.onRecovered(() => {
     void leases.register('all')
-    freeAgain()
+    calls.freeAgain()
   })
 
-  const settle = (settlement: Settlement): void => {
-    waiting.push(settlement)
-    timer ??= setTimeout(flush, settlementDelayMs)
-  }
   const free = (requestId: string, scopes: SharedScopes): void => {
-    if (scopes.leaseKeys.length > 0) settle({ requestId, scopes, takenMs: 0, requestsBack: 0, tokensExcess: 0 })
-  }
-  /** What Redis may not have been told. Corrections are not repeated, since they may have been made. */
-  const lost = (settlements: readonly Settlement[]): void => {
-    for (const settlement of settlements) {
-      if (settlement.scopes.leaseKeys.length > 0 && unfreed.length < unfreedMax) unfreed.push(leasesAlone(settlement))
-    }
-    if (unfreed.length > 0) retryTimer ??= setTimeout(freeAgain, retryMs).unref()
-  }
-  /** Those that wait and are of the organization, the oldest first. */
-  const takeWaiting = (organizationId: string): Settlement[] => {
-    if (waiting.length === 0) return waiting
-    const taken: Settlement[] = []
-    const left: Settlement[] = []
-    for (const settlement of waiting) {
-      const isTaken = taken.length < settlementsPerCall && settlement.scopes.organizationId === organizationId
-      ;(isTaken ? taken : left).push(settlement)
-    }
-    waiting = left
-    return taken
-  }
-  const send = async (asking: SharedScopes | undefined, id: string, tokens: number | '', settlements: Settlement[]) => {
-    const call = scriptCall(asking, settlements)
-    try {
-      return await redis.run((client) =>
-        limiterScript(
-          client,
-          call.keys.length,
-          ...call.keys,
-          redisTimeMs?.() ?? '',
-          id,
-          tokens,
-          call.groups.length,
-          ...call.groups,
-          ...call.settlements,
-        ),
-      )
-    } catch (error) {
-      lost(settlements)
-      throw error
-    }
-  }
-  const flush = (): void => {
-    clearTimeout(timer)
-    timer = undefined
-    const sent: Promise<unknown>[] = []
-    for (let next = waiting[0]; next; next = waiting[0]) {
-      sent.push(send(undefined, '', '', takeWaiting(next.scopes.organizationId)).catch(() => {})) // kept by `lost`
-    }
-    // Its own result, lest each keep all those before it.
-    if (sent.length > 0) sending = Promise.all([sending, ...sent]).then(() => {})
+    if (scopes.leaseKeys.length > 0) calls.settle({ requestId, scopes, takenMs: 0, requestsBack: 0, tokensExcess: 0 })
   }
 
   /** One granted request. Its concurrency is registered in Redis and counted here, whoever has granted it. */
@@ -186,31 +103,34 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
       const { requestId, scopes } = this
       if (this.#localHold) free(requestId, scopes)
       else if (requestsBack > 0 || tokensExcess !== 0 || scopes.leaseKeys.length > 0) {
-        settle({ requestId, scopes, takenMs: this.#takenMs, requestsBack, tokensExcess })
+        calls.settle({ requestId, scopes, takenMs: this.#takenMs, requestsBack, tokensExcess })
       }
     }
   }
 
-  const askRedis = async (request: LimitRequest, scopes: SharedScopes): Promise<LimitDecision> => {
-    let reply: readonly number[]
-    try {
-      reply = await send(scopes, request.requestId, request.tokens, takeWaiting(scopes.organizationId))
-    } catch {
-      // It may have been counted all the same: as what it is if it is granted here, and else its lease is in the way.
-      const decision = decideHere(request, scopes)
-      if (!decision.granted) free(request.requestId, scopes)
-      return decision
-    }
-    const state = stateOf(request.limits, reply)
-    const [code, scope, waitMs, nowMs] = reply as [number, number, number, number]
-    if (code === 0) return { granted: true, hold: new RedisHold(request, scopes, nowMs), state }
-    return {
-      granted: false,
-      code: refusalCodes[code] as LimitExceeded['code'],
-      limit: request.limits[scope - 1] as RateLimit,
-      retryAfterMs: waitMs < 0 ? undefined : waitMs,
-      state,
-    }
+  const askRedis = (request: LimitRequest, scopes: SharedScopes): Promise<LimitDecision> =>
+    new Promise((resolve) => {
+      calls.ask({
+        request,
+        scopes,
+        answered: (answer) => resolve(answer ? decided(request, scopes, answer) : undecided(request, scopes)),
+      })
+    })
+
+  const decided = (
+    request: LimitRequest,
+    scopes: SharedScopes,
+    { nowMs, refusal, state }: ScriptAnswer,
+  ): LimitDecision =>
+    refusal
+      ? { granted: false, ...refusal, state }
+      : { granted: true, hold: new RedisHold(request, scopes, nowMs), state }
+
+  /** It may have been counted all the same: as what it is if it is granted here, and else its lease is in the way. */
+  const undecided = (request: LimitRequest, scopes: SharedScopes): LimitDecision => {
+    const decision = decideHere(request, scopes)
+    if (!decision.granted) free(request.requestId, scopes)
+    return decision
   }
 
   const decideHere = (request: LimitRequest, scopes: SharedScopes): LimitDecision => {
@@ -231,8 +151,8 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
     async current(organizationId, limits) {
       const scopes = scopesOf(organizationId, limits)
       try {
-        const reply = await send(scopes, 'look', '', takeWaiting(organizationId))
-        return limits.map((limit, at) => usageOf(limit, reply.slice(4 + 5 * at, 9 + 5 * at)))
+        const reply = await calls.look(scopes)
+        return limits.map((limit) => reply.usage(limit))
       } catch {
         const usages = await local.current(organizationId, shareOf(limits))
         return usages.map((usage, at) => ({ ...usage, limit: limits[at] as RateLimit, degraded: true }))
@@ -241,6 +161,7 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
 
     async reset(organizationId, limits) {
       await local.reset(organizationId, limits)
+      calls.flush(scopesOf(organizationId, limits))
       const keys = limits.flatMap((limit) => counterKeys(redis.prefix, organizationId, limit))
       if (keys.length > 0) await redis.run((client) => client.del(...keys))
     },
@@ -248,49 +169,9 @@ export function createRedisLimiter(deps: RedisLimiterDeps): Limiter {
     async close() {
       forgetRecovery()
       leases.close()
-      clearTimeout(retryTimer)
-      flush()
-      await sending
+      await calls.close()
     },
   }
 }
 
-const limiterScript = createRedisScript<number[]>({
-  name: 'limiter',
-  lua: readFileSync(new URL('./limiter.lua', import.meta.url), 'utf8'),
-})
-
-const refusalCodes: readonly (LimitExceeded['code'] | undefined)[] = [
-  undefined,
-  'rate_limit_exceeded',
-  'tokens_rate_limit_exceeded',
-  'concurrency_limit_exceeded',
-]
-
 const nothingKnown: LimitState = { requests: undefined, tokens: undefined, degraded: true }
-
-/** @param reply - after four numbers about the decision, of each limit what is left of requests and tokens, and until when */
-function stateOf(limits: readonly RateLimit[], reply: readonly number[]): LimitState {
-  const requests = new Scarcest()
-  const tokens = new Scarcest()
-  for (let at = 0; at < limits.length; at++) {
-    const { requestsPerMinute, tokensPerMinute } = limits[at] as RateLimit
-    const [requestsLeft, requestsResetMs, tokensLeft, tokensResetMs] = reply.slice(4 + 4 * at, 8 + 4 * at) as Four
-    if (requestsPerMinute !== undefined) requests.consider(requestsPerMinute, requestsLeft, requestsResetMs)
-    if (tokensPerMinute !== undefined) tokens.consider(tokensPerMinute, tokensLeft, tokensResetMs)
-  }
-  return { requests: requests.left, tokens: tokens.left, degraded: false }
-}
-
-type Four = [number, number, number, number]
-
-function usageOf(limit: RateLimit, reply: readonly number[]): LimitUsage {
-  const [requestsLeft, , tokensLeft, , running] = reply as [number, number, number, number, number]
-  return {
-    limit,
-    requests: limit.requestsPerMinute && limit.requestsPerMinute - requestsLeft,
-    tokens: limit.tokensPerMinute && limit.tokensPerMinute - tokensLeft,
-    running: limit.maxConcurrent && running,
-    degraded: false,
-  }
-}

@@ -7,7 +7,7 @@ export interface SharedScopes {
   /** In the order of the limits: of each its counters, then its leases, as far as it has any. */
   readonly keys: readonly string[]
   readonly leaseKeys: readonly string[]
-  /** For each limit four numbers: bucket or not, requests and tokens a minute, requests at the same time. */
+  /** JSON: of each limit what the script has to know. */
   readonly description: string
   /** The first limit that must not be counted by one replica alone. */
   readonly strict: RateLimit | undefined
@@ -37,7 +37,7 @@ export const counterKeys = (prefix: string, organizationId: string, limit: RateL
 function sharedScopes(prefix: string, organizationId: string, limits: readonly RateLimit[]): SharedScopes {
   const keys: string[] = []
   const leaseKeys: string[] = []
-  const description: number[] = []
+  const described: object[] = []
   for (const limit of limits) {
     const { requestsPerMinute, tokensPerMinute, maxConcurrent, algorithm } = limit
     const isBucket = algorithm === 'token_bucket'
@@ -49,14 +49,19 @@ function sharedScopes(prefix: string, organizationId: string, limits: readonly R
       keys.push(leaseKey)
       leaseKeys.push(leaseKey)
     }
-    description.push(isBucket ? 1 : 0, requestsPerMinute ?? 0, tokensPerMinute ?? 0, maxConcurrent ?? 0)
+    described.push({
+      bucket: isBucket,
+      requests: requestsPerMinute ?? 0,
+      tokens: tokensPerMinute ?? 0,
+      running: maxConcurrent ?? 0,
+    })
   }
   return {
     organizationId,
     limits,
     keys,
     leaseKeys,
-    description: description.join(' '),
+    description: JSON.stringify(described),
     strict: limits.find(({ strict }) => strict),
   }
 }
