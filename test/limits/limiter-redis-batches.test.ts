@@ -95,7 +95,10 @@ describe.skipIf(redisServerBinary() === undefined)('limits in Redis, in batches'
   test.each(['sliding_window', 'token_bucket'] as const)(
     'limits are kept exactly, in the order of asking, and each is told what was left for it: %s',
     async (algorithm) => {
-      const limits = [limitOf({ requestsPerMinute: 8, algorithm }), limitOf({ scope: 'team', requestsPerMinute: 1_000 })]
+      const limits = [
+        limitOf({ requestsPerMinute: 8, algorithm }),
+        limitOf({ scope: 'team', requestsPerMinute: 1_000 }),
+      ]
       const decisions = await askAll(times(12, () => ({ limits })))
       expect(decisions.map(({ granted }) => granted)).toEqual(times(12, (at) => at < 8))
       expect(decisions.map(({ state }) => state.requests?.remaining)).toEqual([7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0])
