@@ -130,12 +130,12 @@ export class SimulatedReplica implements TimerHost {
         clock,
         replica: this.id,
         unpriced: { policy: 'block', estimate: world.price },
-        metrics: { refused: () => {}, replayed: () => {}, dispatched: () => {}, settled: () => {} },
+        metrics: { refused: () => {}, replayed: () => {}, dispatched: () => {}, degraded: () => {}, settled: () => {} },
         requestLog: () => {},
         log: silent,
       }),
       clock,
-      metrics: { refused: () => {}, replayed: () => {}, dispatched: () => {}, settled: () => {} },
+      metrics: { refused: () => {}, replayed: () => {}, dispatched: () => {}, degraded: () => {}, settled: () => {} },
       log: silent,
     })
   }
