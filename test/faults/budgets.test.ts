@@ -170,7 +170,7 @@ describe('budgets of keys, their team and their organization that overlap', () =
   const refusedMin = 20
 
   /** For a machine that does other things, too; the promise is 300 ms. */
-  const idleAllowanceMs = 500
+  const idleAllowanceMs = 200
 
   interface SpendingCall {
     tenant: Tenant
