@@ -12,7 +12,7 @@ export interface ProcessLog {
 
 /** Log lines leave the process together, at most this long after they were written. */
 const flushMs = 200
-const bufferBytes = 8 * 1024
+const pieceChars = 32 * 1024
 /**
  * Several processes write to one pipe. What is at most 4 KiB the system keeps in one piece; lines are mostly ASCII, and
  * a longer one is torn only when the pipe is full.
@@ -21,20 +21,45 @@ const sharedPieceChars = 3 * 1024
 
 /** @param worker - names this process in its lines, when it writes beside others to the same output */
 export function openProcessLog(level: LogLevel, worker?: string): ProcessLog {
-  const out = destination(
-    worker === undefined
-      ? { dest: 1, sync: false, minLength: bufferBytes }
-      : { dest: 1, sync: false, minLength: sharedPieceChars - 1, maxWrite: sharedPieceChars },
-  )
+  const lines = createLineGatherer(worker === undefined ? pieceChars : sharedPieceChars)
   const base = worker === undefined ? null : { worker }
-  const log = pino({ level, base, timestamp: stdTimeFunctions.isoTime }, out)
-  const flushing = setInterval(() => out.flush(), flushMs)
+  const log = pino({ level, base, timestamp: stdTimeFunctions.isoTime }, lines)
+  const flushing = setInterval(lines.flush, flushMs)
   flushing.unref()
   return {
     log,
-    writeLine: log.isLevelEnabled('info') ? (line) => void out.write(line) : () => {},
+    writeLine: log.isLevelEnabled('info') ? lines.write : () => {},
     close() {
       clearInterval(flushing)
+      lines.flushSync()
+    },
+  }
+}
+
+interface LineGatherer {
+  write(line: string): void
+  flush(): void
+  /** As pino calls it before the process ends. */
+  flushSync(): void
+}
+
+/** Gathers lines itself: the stream behind it would measure all that it has gathered anew with every line. */
+function createLineGatherer(piece: number): LineGatherer {
+  const out = destination({ dest: 1, sync: false, minLength: 0, maxWrite: piece })
+  let gathered = ''
+  const flush = (): void => {
+    if (gathered === '') return
+    out.write(gathered)
+    gathered = ''
+  }
+  return {
+    write(line) {
+      if (gathered.length + line.length > piece) flush()
+      gathered += line
+    },
+    flush,
+    flushSync() {
+      flush()
       out.flushSync()
     },
   }
