@@ -3,6 +3,7 @@ import type { Reservation } from '../budgets/reservation.ts'
 import { worstCaseOf } from '../budgets/worst-case.ts'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
+import { isoTime } from '../iso-time.ts'
 import type { Caller, UnpricedPolicy } from '../keys/caller.ts'
 import type { Limiter, LimitState } from '../limits/limiter.ts'
 import { takeLimits } from '../limits/take-limits.ts'
@@ -118,7 +119,7 @@ function intentOf(
   const estimate = { units: { input: inputTokens }, inputTokens, serviceTier: 'default' } as const
   return {
     request_id: call.requestId,
-    reserved_at: new Date(clock.nowMs()).toISOString(),
+    reserved_at: isoTime(clock.nowMs()),
     organization_id: caller.organizationId,
     team_id: caller.teamId,
     key_id: caller.keyId,

@@ -1,3 +1,5 @@
+import { isoTime } from '../iso-time.ts'
+import { storableText } from '../usage/storable-text.ts'
 import type { UsageEnd } from '../usage/usage-record.ts'
 
 /** Writes the one line that every settled request leaves: the whole story, and no word of what was said. */
@@ -8,36 +10,21 @@ const infoLevel = 30
 
 /**
  * Request lines go to the log's own stream as finished text. A logger builds a line field by field, which costs more
- * memory than all of the rest of a request; one encoding of one object costs a fifth.
+ * memory than all of the rest of a request; putting the text together costs a tenth.
  *
  * @param write - takes whole lines
  */
 export function createRequestLog(write: (line: string) => void, nowMs: () => number): RequestLog {
-  return (end, keyName) => {
-    const line = JSON.stringify({
-      level: infoLevel,
-      time: new Date(nowMs()).toISOString(),
-      msg: 'request settled',
-      request_id: end.request_id,
-      key_id: end.key_id,
-      key_name: keyName,
-      operation: end.operation,
-      requested_model: end.requested_model,
-      provider: end.provider,
-      model: end.model,
-      stream: end.stream,
-      state: end.state,
-      finish: end.finish,
-      http_status: end.http_status,
-      error_code: end.error_code,
-      attempts: end.attempts.length,
-      input_tokens: end.input_tokens,
-      output_tokens: end.output_tokens,
-      usage_source: end.usage_source,
-      cost_nano_usd: end.provider_cost_nano,
-      first_output_ms: end.first_output_ms,
-      total_ms: end.total_ms,
-    })
-    write(`${line}\n`)
-  }
+  return (end, keyName) =>
+    write(
+      `{"level":${infoLevel},"time":"${isoTime(nowMs())}","msg":"request settled","request_id":"${end.request_id}",` +
+        `"key_id":"${end.key_id}","key_name":${storableText(keyName)},"operation":"${end.operation}",` +
+        `"requested_model":${storableText(end.requested_model)},"provider":${storableText(end.provider)},` +
+        `"model":${storableText(end.model)},"stream":${end.stream},"state":"${end.state}",` +
+        `"finish":${storableText(end.finish)},"http_status":${end.http_status},` +
+        `"error_code":${storableText(end.error_code)},"attempts":${end.attempts.length},` +
+        `"input_tokens":${end.input_tokens},"output_tokens":${end.output_tokens},` +
+        `"usage_source":"${end.usage_source}","cost_nano_usd":"${end.provider_cost_nano}",` +
+        `"first_output_ms":${end.first_output_ms},"total_ms":${end.total_ms}}\n`,
+    )
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { unreachable } from '../errors.ts'
+import { isoTime } from '../iso-time.ts'
 import { zeroNanoUsd } from '../money.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
@@ -34,13 +35,12 @@ export function usageEndOf(
   firstOutputMs: number | undefined,
   clock: Clock,
 ): UsageEnd {
-  const { input_tokens_estimate, orphan_cost_nano: _orphanCost, ...identity } = intent
   let costNano = 0n
   let unpriced = false
   let last: Consumption = nothing
   const rows = attempts.map((made, index): UsageAttempt => {
     const { price, unpriced: unpricedModel } = prices[index] as AccountedCandidate
-    last = consumptionOf(made.result, input_tokens_estimate)
+    last = consumptionOf(made.result, intent.input_tokens_estimate)
     const bill = price && last.billing !== 'not_billed' ? costOf(price, last.usage) : free
     costNano += bill.costNano
     const used = last.source !== 'none'
@@ -62,13 +62,29 @@ export function usageEndOf(
   })
   const final = attempts[attempts.length - 1]
   const { units, inputTokens, outputTokens } = last.usage
+  // Field by field: copying what most of the fields are, but for some of them, would cost several times as much.
   return {
-    ...identity,
+    request_id: intent.request_id,
+    reserved_at: intent.reserved_at,
+    organization_id: intent.organization_id,
+    team_id: intent.team_id,
+    key_id: intent.key_id,
+    operation: intent.operation,
+    door: intent.door,
+    requested_model: intent.requested_model,
+    alias: intent.alias,
+    stream: intent.stream,
+    budget_period_ids: intent.budget_period_ids,
+    budget_lease_ids: intent.budget_lease_ids,
+    tags: intent.tags,
+    end_user: intent.end_user,
+    client_request_id: intent.client_request_id,
+    owner_replica: intent.owner_replica,
     provider: final?.candidate.provider.name ?? null,
     model: final?.candidate.model ?? null,
     price_version: rows[rows.length - 1]?.price_version ?? null,
     unpriced,
-    ended_at: new Date(clock.nowMs()).toISOString(),
+    ended_at: isoTime(clock.nowMs()),
     state: stateOf(last.source, costNano),
     finish: finishOf(final?.result),
     usage_source: last.source,

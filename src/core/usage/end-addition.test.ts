@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { openTestJournal, temporaryFolder } from '../../../test/support/usage-journal.ts'
 import { usageEnd, usageIntent } from '../../../test/support/usage-records.ts'
 import { frameBytes, framePayloadOffset } from './journal-frame.ts'
-import type { UsageEnd } from './usage-record.ts'
+import type { UsageAttempt, UsageEnd } from './usage-record.ts'
 
 /** The end as it lies in the journal, its intent having been written before. */
 async function journaled(end: UsageEnd, intent = usageIntent()): Promise<Record<string, unknown>> {
@@ -24,8 +24,11 @@ test('an end is whole in the journal, whichever of its fields differ from the in
     unpriced: true,
     tags: { env: 'prod' },
     operation: 'embeddings',
+    units: { input: 1, search: 2 },
   }
   const end = usageEnd(intent)
+  const [attempt] = end.attempts as [UsageAttempt]
+  other.attempts = [{ ...attempt, attempt_no: 1, units: {}, model: 'a "model"', price_version: null }, attempt]
   expect(await journaled(end, intent)).toMatchObject(end)
 
   for (const [name, value] of Object.entries(end)) {

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { storable } from './storable-text.ts'
 import type { UsageEnd, UsageIntent } from './usage-record.ts'
 
 /**
@@ -36,9 +37,6 @@ const implausibleUsageCharacters = 4_096
 /**
  * The JSON text that is journaled and later given to the database unchanged.
  *
- * PostgreSQL refuses U+0000 and lone surrogates, and a client chooses some of these strings (model, end user, tags):
- * they become U+FFFD here, or a client could make calls that can never be charged.
- *
  * @throws RangeError when the record cannot be journaled at all (a caller's bug): too long, or its request id no UUID
  */
 export function journalText(record: UsageIntent | UsageEnd): string {
@@ -63,13 +61,6 @@ function inspectable(record: UsageEnd): UsageEnd {
   }
   const kept = text !== '' && text.length <= implausibleUsageCharacters
   return kept ? record : { ...record, implausible_usage: { omitted_characters: text.length } }
-}
-
-function storable(value: unknown): unknown {
-  if (typeof value === 'string') return value.toWellFormed().replaceAll('\0', '\ufffd')
-  if (Array.isArray(value)) return value.map(storable)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [storable(key), storable(item)]))
 }
 
 /** An upper bound of the frame's bytes, known before its text is encoded. */
