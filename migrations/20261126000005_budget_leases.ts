@@ -108,7 +108,7 @@ export class BudgetLeases extends Migration {
             heartbeat_at = now()
         )
         select jsonb_agg(jsonb_build_object(
-          'budgetId', budget_id, 'periodId', period_id, 'mode', mode, 'limitNano', limit_nano::text,
+          'leaseId', lease_id, 'periodId', period_id, 'mode', mode, 'limitNano', limit_nano::text,
           'committedNano', committed_nano::text, 'othersNano', others_nano::text,
           'restNano', (limit_nano - committed_nano - leased_nano)::text, 'isLost', is_lost,
           'grantedNano', (case when is_repeated then last_change_nano else grant_nano end)::text,
@@ -134,6 +134,8 @@ export class BudgetLeases extends Migration {
 
         with given as (
           select l.id, l.budget_period_id, l.amount_nano, r.sequence,
+            -- An ask that its owner had given up was late: it has used this number up, and has to be known of first.
+            case when l.sequence >= r.sequence and l.last_change_nano > 0 then l.last_change_nano else 0 end as granted_nano,
             case when l.sequence >= r.sequence then 0 else least(l.amount_nano, r.amount_nano) end as back_nano
           from jsonb_to_recordset(returns) as r (lease_id uuid, sequence bigint, amount_nano bigint)
           join budget_leases l on l.id = r.lease_id
@@ -154,6 +156,7 @@ export class BudgetLeases extends Migration {
           where l.id = given.id and given.back_nano = given.amount_nano
         )
         select jsonb_agg(jsonb_build_object('leaseId', r.lease_id,
+          'grantedNano', coalesce(given.granted_nano, 0)::text,
           'isOver', given.id is null or given.back_nano = given.amount_nano))
         into answers
         from jsonb_to_recordset(returns) as r (lease_id uuid)

@@ -1,5 +1,5 @@
 import type { Budget, BudgetMode } from './budget.ts'
-import type { LeaseAnswer } from './budget-leases.store.ts'
+import type { LeaseAnswer, LeaseReturnAnswer } from './budget-leases.store.ts'
 import type { PeriodBounds } from './budget-period.ts'
 
 /** Money that this replica holds of one period, in nano-USD. It ends when it is given back whole, or taken away. */
@@ -40,6 +40,8 @@ export class BudgetAccount {
   isBusy = false
   /** It is not known how the lease stands (an answer was lost, a silence was long): the database has to be asked first. */
   isSuspect = false
+  /** An ask that went unanswered may still arrive at the database until then; what it has got must be looked for after. */
+  doubtUntilMs: number | undefined
   /** Others were asked to give back what they do not use, and have until then. */
   recallUntilMs = Number.NEGATIVE_INFINITY
   /** Nobody asks the database: it has just refused, and the others have not answered yet. */
@@ -47,6 +49,8 @@ export class BudgetAccount {
   /** Until then another replica is short of this: what comes free here goes back at once. */
   wantedUntilMs = Number.NEGATIVE_INFINITY
   lastUsedMs: number
+  /** They may come back for more. */
+  #callsUnderWay = 0
   /** The least that was free since the last look: what nobody needed. */
   #idleNano = 0n
   #spentNano = 0n
@@ -77,6 +81,7 @@ export class BudgetAccount {
   /** @returns the lease that the amount was taken from; undefined for a budget that holds nothing back */
   reserve(amountNano: bigint, nowMs: number): Lease | undefined {
     this.lastUsedMs = nowMs
+    this.#callsUnderWay++
     if (this.isGone || this.mode === 'soft') return undefined
     const { lease } = this
     lease.freeNano -= amountNano
@@ -87,12 +92,18 @@ export class BudgetAccount {
 
   /** The call that reserved this has ended and cost so much; 0 for one that was never made. */
   settle(lease: Lease | undefined, reservedNano: bigint, costNano: bigint): void {
+    this.#callsUnderWay--
     this.committedNano += costNano
     this.#spentNano += costNano
     if (!lease) return
     lease.reservedNano -= reservedNano
     // What it cost stays in the lease, as the database has it, until the cost is committed there.
     if (costNano < reservedNano) lease.freeNano += reservedNano - costNano
+  }
+
+  /** A reservation has become part of another one, and is settled with it. */
+  joined(): void {
+    this.#callsUnderWay--
   }
 
   /** Takes in what the database said to an ask of this account. */
@@ -154,10 +165,12 @@ export class BudgetAccount {
     return amountNano
   }
 
-  /** The database has confirmed what was to be given back. */
-  returned(isOver: boolean): void {
-    this.lease.returningNano = 0n
-    this.lease.sequence++
+  /** Takes in what the database said to a return: it is confirmed, or has to be sent again under the next number. */
+  returned({ isOver, grantedNano }: LeaseReturnAnswer): void {
+    const { lease } = this
+    lease.sequence++
+    if (grantedNano > 0n) lease.freeNano += grantedNano
+    else lease.returningNano = 0n
     if (isOver) this.abandonLease()
   }
 
@@ -165,7 +178,7 @@ export class BudgetAccount {
   isUnused(nowMs: number, unusedMs: number): boolean {
     const { freeNano, reservedNano, returningNano } = this.lease
     const holdsNothing = freeNano === 0n && reservedNano === 0n && returningNano === 0n
-    return holdsNothing && !this.isBusy && nowMs - this.lastUsedMs > unusedMs
+    return holdsNothing && this.#callsUnderWay === 0 && !this.isBusy && nowMs - this.lastUsedMs > unusedMs
   }
 }
 

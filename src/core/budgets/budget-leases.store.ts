@@ -13,8 +13,8 @@ export interface BudgetLeaseStore {
    * @throws the database's error, after which it is unknown whether anything was granted
    */
   take(owner: string, asks: readonly LeaseAsk[]): Promise<readonly LeaseAnswer[]>
-  /** @returns the leases that are over: given back whole, or gone before. @throws as `take` */
-  giveBack(returns: readonly LeaseReturn[]): Promise<ReadonlySet<string>>
+  /** @returns one answer a return, in no order. @throws as `take` */
+  giveBack(returns: readonly LeaseReturn[]): Promise<readonly LeaseReturnAnswer[]>
 }
 
 export interface LeaseAsk {
@@ -32,7 +32,8 @@ export interface LeaseAsk {
 }
 
 export interface LeaseAnswer {
-  budgetId: string
+  /** Of the ask that this answers: one budget may have two periods in use, each with a lease of its own. */
+  leaseId: string
   periodId: string
   mode: BudgetMode
   limitNano: bigint
@@ -54,6 +55,17 @@ export interface LeaseReturn {
   amountNano: bigint
 }
 
+export interface LeaseReturnAnswer {
+  leaseId: string
+  /** The lease is given back whole, or was gone before. */
+  isOver: boolean
+  /**
+   * More than 0 when nothing was given back, because the number was used up by an ask whose answer was lost: what that
+   * has granted.
+   */
+  grantedNano: bigint
+}
+
 /** @param pool - of the request path: a call may be waiting for this */
 export function createBudgetLeaseStore(pool: Pool): BudgetLeaseStore {
   return {
@@ -65,12 +77,12 @@ export function createBudgetLeaseStore(pool: Pool): BudgetLeaseStore {
       return (rows[0] as { answers: AnswerRow[] }).answers.map(answerOf) // a select without a table gives one row
     },
     async giveBack(returns) {
-      const { rows } = await pool.query<{ answers: { leaseId: string; isOver: boolean }[] }>({
+      const { rows } = await pool.query<{ answers: ReturnAnswerRow[] }>({
         text: 'select give_back_budget_leases($1::jsonb) as answers',
         values: [JSON.stringify(returns.map(returnRow))],
       })
-      const answers = rows[0]?.answers ?? []
-      return new Set(answers.filter(({ isOver }) => isOver).map(({ leaseId }) => leaseId))
+      const [{ answers }] = rows as [{ answers: ReturnAnswerRow[] }] // a select without a table gives one row
+      return answers.map((row) => ({ ...row, grantedNano: BigInt(row.grantedNano) }))
     },
   }
 }
@@ -94,7 +106,7 @@ const returnRow = ({ leaseId, sequence, amountNano }: LeaseReturn) => ({
 
 /** Money as decimal text: JSON numbers are floats. */
 interface AnswerRow {
-  budgetId: string
+  leaseId: string
   periodId: string
   mode: BudgetMode
   limitNano: string
@@ -106,8 +118,10 @@ interface AnswerRow {
   isLost: boolean
 }
 
+type ReturnAnswerRow = Omit<LeaseReturnAnswer, 'grantedNano'> & { grantedNano: string }
+
 const answerOf = (row: AnswerRow): LeaseAnswer => ({
-  budgetId: row.budgetId,
+  leaseId: row.leaseId,
   periodId: row.periodId,
   mode: row.mode,
   limitNano: BigInt(row.limitNano),

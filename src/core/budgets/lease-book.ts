@@ -4,7 +4,7 @@ import type { IdSource } from '../ids.ts'
 import type { Log } from '../log.ts'
 import type { Budget } from './budget.ts'
 import { BudgetAccount } from './budget-account.ts'
-import type { BudgetLeaseStore, LeaseAnswer, LeaseAsk } from './budget-leases.store.ts'
+import type { BudgetLeaseStore, LeaseAnswer, LeaseAsk, LeaseReturnAnswer } from './budget-leases.store.ts'
 import { budgetPeriodAt } from './budget-period.ts'
 import { budgetExceeded, budgetUnverifiable } from './refusals.ts'
 import { HeldReservation, type Reservation, type ReservationOwner } from './reservation.ts'
@@ -85,6 +85,8 @@ export const leaseBookDefaults: LeaseBookSettings = {
 
 /** After a recall has brought nothing, others are not asked again for so long. */
 const recallPauseMs = 40
+/** How long an ask that this replica has given up may take to arrive: longer than any statement may. */
+const lateMs = 5_000
 /** For so long after a recall, what comes free goes back at once. */
 const wantedMs = 1_000
 
@@ -92,6 +94,12 @@ interface AccountSet {
   accounts: readonly BudgetAccount[]
   /** When the first of their periods ends, by database time. */
   untilMs: number
+}
+
+/** What the database said to one exchange. */
+interface Answers {
+  asked: { atMs: number; silences: number }
+  byLease: ReadonlyMap<string, LeaseAnswer>
 }
 
 interface Waiter {
@@ -112,6 +120,8 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
   let sets = new WeakMap<readonly Budget[], AccountSet>()
   let waiters: Waiter[] = []
   let heartbeatMs = deps.heartbeatMs()
+  /** How often it was unknown whether leases had been taken away. */
+  let silences = 0
   let closed = false
   const underWay = new Set<Promise<void>>()
   const counts = { taken: 0, refused: 0, unverifiable: 0, returned: 0, recalled: 0, lost: 0 }
@@ -168,11 +178,14 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
   /** Whether nobody can have taken this replica for dead; after a silence, every lease has to be looked at again. */
   function looksAlive(nowMs: number): boolean {
     const confirmedMs = deps.heartbeatMs()
-    if (confirmedMs - heartbeatMs > settings.aliveMs) {
-      for (const account of accounts.values()) account.isSuspect = account.lease.sequence > 0
+    const isAlive = nowMs - confirmedMs < settings.aliveMs
+    // The heartbeat that ends a silence may have been sent early in it and have arrived only now.
+    if (isAlive && nowMs - heartbeatMs >= settings.aliveMs) {
+      silences++
+      for (const account of accounts.values()) account.isSuspect ||= account.lease.sequence > 0
     }
     heartbeatMs = confirmedMs
-    return nowMs - confirmedMs < settings.aliveMs
+    return isAlive
   }
 
   function take(wanted: readonly BudgetAccount[], amountNano: bigint): HeldReservation {
@@ -209,27 +222,28 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
   async function ask({ accounts: wanted, amountNano }: Waiter): Promise<void> {
     if (!looksAlive(clock.monotonicMs())) return fail(wanted, 'This replica has lost touch with the database.')
     const short = wanted.filter((account) => !account.fits(amountNano))
-    const askedMs = clock.monotonicMs()
     const answers = await exchange(short, amountNano)
-    if (answers) takeIn(short, answers, amountNano, askedMs)
+    if (answers) takeIn(short, answers, amountNano)
     else fail(short, 'The budgets of this key cannot be checked at present.')
-    pump()
+    freed(short) // others may have asked for it meanwhile
   }
 
   /** @returns undefined when the database did not answer; what was asked for may have been granted nevertheless */
-  async function exchange(
-    asking: readonly BudgetAccount[],
-    amountNano: bigint,
-  ): Promise<readonly LeaseAnswer[] | undefined> {
+  async function exchange(asking: readonly BudgetAccount[], amountNano: bigint): Promise<Answers | undefined> {
     for (const account of asking) account.isBusy = true
+    const asked = { atMs: clock.monotonicMs(), silences }
     try {
-      return await store.take(
+      const answers = await store.take(
         replica,
         asking.map((account) => askOf(account, amountNano)),
       )
+      return { asked, byLease: new Map(answers.map((answer) => [answer.leaseId, answer])) }
     } catch (error) {
       log.warn({ err: error }, 'The database could not be asked about budgets.')
-      for (const account of asking) account.isSuspect = true
+      for (const account of asking) {
+        account.isSuspect = true
+        account.doubtUntilMs = asked.atMs + lateMs
+      }
       return undefined
     } finally {
       for (const account of asking) account.isBusy = false
@@ -258,33 +272,30 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     return sum
   }
 
-  function takeIn(
-    asked: readonly BudgetAccount[],
-    answers: readonly LeaseAnswer[],
-    amountNano: bigint,
-    askedMs: number,
-  ): void {
+  function takeIn(asking: readonly BudgetAccount[], answers: Answers, amountNano: bigint): void {
     const refusing: BudgetAccount[] = []
-    for (const account of asked) {
+    for (const account of asking) {
       const missingNano = amountNano - account.lease.freeNano
       const answer = learn(account, answers)
       if (!answer || answer.mode === 'soft' || answer.isLost || answer.isChanged) continue
       if (missingNano <= 0n || answer.restNano >= missingNano) continue
-      if (answer.othersNano === 0n || isRecallOver(account, askedMs)) refusing.push(account)
+      if (answer.othersNano === 0n || isRecallOver(account, answers.asked.atMs)) refusing.push(account)
       else recallFromOthers(account)
     }
     if (refusing.length > 0) refuse(refusing, amountNano)
   }
 
   /** @returns what was said of this account; undefined when its budget is gone */
-  function learn(account: BudgetAccount, answers: readonly LeaseAnswer[]): LeaseAnswer | undefined {
-    const answer = answers.find(({ budgetId }) => budgetId === account.budget.id)
+  function learn(account: BudgetAccount, { asked, byLease }: Answers): LeaseAnswer | undefined {
+    const answer = byLease.get(account.lease.id)
     if (!answer) {
       account.isGone = true
       return undefined
     }
     if (answer.isLost) counts.lost++
     account.answered(answer, clock.monotonicMs())
+    // The answer may be from before the silence that has made the lease suspect.
+    if (asked.silences !== silences) account.isSuspect = account.lease.sequence > 0
     byPeriodId.set(answer.periodId, account)
     return answer
   }
@@ -296,10 +307,12 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
   function recallFromOthers(account: BudgetAccount): void {
     const nowMs = clock.monotonicMs()
     account.isParked = true
-    if (nowMs < account.recallUntilMs) return // they know; the next answer or the end of the wait unparks it
-    account.recallUntilMs = nowMs + settings.recallWaitMs
-    deps.recallFromOthers(account.periodId as string) // the database has just named it
-    setTimeout(() => unpark(account), settings.recallWaitMs)
+    if (nowMs >= account.recallUntilMs) {
+      account.recallUntilMs = nowMs + settings.recallWaitMs
+      deps.recallFromOthers(account.periodId as string) // the database has just named it
+    }
+    // Timers may fire some milliseconds early, and then the rest of the wait needs one of its own.
+    setTimeout(() => unpark(account), Math.ceil(account.recallUntilMs - nowMs))
   }
 
   function unpark(account: BudgetAccount): void {
@@ -344,7 +357,7 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     for (const account of accountsToLookAt) account.readMs = clock.monotonicMs() // once in a while, whatever comes of it
     const answers = await exchange(accountsToLookAt, 0n)
     if (answers) for (const account of accountsToLookAt) learn(account, answers)
-    if (waiters.length > 0) pump()
+    freed(accountsToLookAt)
   }
 
   function freed(accountsFreed: readonly BudgetAccount[]): void {
@@ -362,9 +375,9 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
   /** What fails is sent again by the next sweep, under the same number. */
   async function giveBack(returning: readonly BudgetAccount[]): Promise<void> {
     for (const account of returning) account.isBusy = true
-    let over: ReadonlySet<string> | undefined
+    let answers: readonly LeaseReturnAnswer[] | undefined
     try {
-      over = await store.giveBack(
+      answers = await store.giveBack(
         returning.map(({ lease: { id, sequence, returningNano } }) => ({
           leaseId: id,
           sequence: sequence + 1,
@@ -375,13 +388,16 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
       log.warn({ err: error }, 'Leases of budgets could not be given back yet.')
     }
     for (const account of returning) account.isBusy = false
-    if (!over) return fail(returning, 'The budgets of this key cannot be checked at present.')
+    if (!answers) return fail(returning, 'The budgets of this key cannot be checked at present.')
     for (const account of returning) {
+      const answer = answers.find(({ leaseId }) => leaseId === account.lease.id)
+      if (!answer) continue // there is one for each
       counts.returned++
-      account.returned(over.has(account.lease.id))
+      account.returned(answer)
+      account.lastUsedMs = clock.monotonicMs()
       if (account.periodId !== undefined) deps.releasedToOthers(account.periodId)
     }
-    if (waiters.length > 0) pump()
+    freed(returning)
   }
 
   function sweep(): void {
@@ -391,7 +407,9 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     const suspect: BudgetAccount[] = []
     for (const [key, account] of accounts) {
       if (account.isBusy) continue
-      if (account.isSuspect && account.lease.returningNano === 0n) {
+      const isInDoubt = account.doubtUntilMs !== undefined && nowMs >= account.doubtUntilMs
+      if ((account.isSuspect || isInDoubt) && account.lease.returningNano === 0n) {
+        if (isInDoubt) account.doubtUntilMs = undefined
         suspect.push(account)
         continue
       }
@@ -400,7 +418,11 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
         else account.takeIdle(nowMs)
       }
       if (account.lease.returningNano > 0n) returning.push(account)
-      else if (account.isUnused(nowMs, settings.forgetMs)) forget(key, account)
+      else if (account.isUnused(nowMs, settings.forgetMs)) {
+        if (account.lease.sequence > 0)
+          returning.push(account) // it is empty, and its row goes
+        else forget(key, account)
+      }
     }
     if (returning.length > 0) run(giveBack(returning))
     if (suspect.length > 0) run(look(suspect))

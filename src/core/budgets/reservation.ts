@@ -63,6 +63,7 @@ export class HeldReservation implements Reservation {
       return false
     }
     further.#isSettled = true
+    for (const account of this.#accounts) account.joined()
     this.amountNano += amountNano
     return true
   }
