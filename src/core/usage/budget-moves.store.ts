@@ -5,8 +5,8 @@
  *
  * - `batch`, the records of the batch;
  * - `written` (request_id, reserved_at), those whose rows became terminal in this statement;
- * - `amended` (request_id, reserved_at, difference_nano, leased_difference_nano), those whose row somebody else had closed
- *   with an estimate: how much more they cost, and how much more of it was held for them.
+ * - `amended` (request_id, reserved_at, difference_nano, taken_nano), those whose row somebody else had closed with an
+ *   estimate, and what that has taken from each lease: if a lease is still there, its owner counts on the rest of it.
  *
  * Whoever moves money locks periods in the order of their ids, then leases: see the migration `budget_leases`.
  */
@@ -22,7 +22,8 @@ export const budgetMovesSql = `
     union all
     -- A replica that came back before its leases were taken away still has the one that this was held in: it counts on
     -- the cost to leave it, and on what is left over to be there. So what the estimate took is made up for, either way.
-    select batch.request_id, batch.reserved_at, 'adjust', amended.difference_nano, amended.leased_difference_nano, 0,
+    select batch.request_id, batch.reserved_at, 'adjust', amended.difference_nano,
+      least(batch.provider_cost_nano, batch.reserved_nano) - amended.taken_nano, batch.overrun_nano,
       batch.organization_id, batch.team_id, batch.key_id, counted.period_id, counted.lease_id
     from batch
     join amended using (reserved_at, request_id)

@@ -212,8 +212,7 @@ const applySql = `
     where r.reserved_at = batch.reserved_at and r.request_id = batch.request_id
       and seen.state = 'estimated' and seen.finish = 'orphaned'
     returning r.request_id, r.reserved_at, batch.provider_cost_nano - seen.provider_cost_nano as difference_nano,
-      least(batch.provider_cost_nano, batch.reserved_nano) - least(seen.provider_cost_nano, batch.reserved_nano)
-        as leased_difference_nano
+      least(seen.provider_cost_nano, seen.reserved_nano) as taken_nano
   ), counted as (
     select ${recordCounts('batch')} from batch join written using (reserved_at, request_id)
     union all
