@@ -1,8 +1,9 @@
 import { budgetPeriodAt } from '../../src/core/budgets/budget-period.ts'
 import type { UsageCheckpoint } from '../../src/core/usage/checkpoints.store.ts'
 import type { UsageEnd } from '../../src/core/usage/usage-record.ts'
+import type { SimulatedCall } from './simulated-call.ts'
 import type { SimulatedReplica } from './simulated-replica.ts'
-import type { SimulatedCall, World } from './world.ts'
+import type { World } from './world.ts'
 
 /** A promise was broken. */
 export class Violation extends Error {}

@@ -25,6 +25,19 @@ const leaps = [
   [1, 31_000],
 ] as const
 
+type Fate = 'happens' | 'fails' | 'loses its answer' | 'is given up'
+const oddsOfFates: readonly (readonly [number, Fate])[] = [
+  [40, 'happens'],
+  [2, 'fails'],
+  [3, 'loses its answer'],
+  [2, 'is given up'],
+]
+const oddsWhileAway: readonly (readonly [number, Fate])[] = [
+  [2, 'fails'],
+  [3, 'loses its answer'],
+  [1, 'is given up'],
+]
+
 interface Slot {
   /** The process of this place, the last one when it is gone. */
   replica: SimulatedReplica
@@ -37,6 +50,7 @@ interface Slot {
 export class Scheduler {
   readonly trace: string[] = []
   kills = 0
+  #isDatabaseAway = false
   readonly #world: World
   readonly #mutation: Mutation
   readonly #slots: Slot[] = []
@@ -91,6 +105,7 @@ export class Scheduler {
       [paused.length > 0 ? 2 : 0, () => this.#resume(random.pick(paused))],
       [gone.length > 0 ? 2 : 0, () => this.#restart(random.pick(gone))],
       [open.length > 0 ? 0.7 : 0, () => this.#cancel(random.pick(open).id)],
+      [this.#isDatabaseAway ? 2 : 0.4, () => this.#loseDatabase(!this.#isDatabaseAway)],
       [idle.length > 0 ? 0.2 : 0, () => this.#stop(random.pick(idle))],
     ])()
     await this.#settle()
@@ -144,17 +159,8 @@ export class Scheduler {
       return
     }
     const isTimeUp = monotonicMs - operation.sentMs > operation.timeoutMs
-    const fate =
-      name === 'provider'
-        ? 'happens'
-        : isTimeUp
-          ? 'fails'
-          : random.weighted<'happens' | 'fails' | 'loses its answer' | 'is given up'>([
-              [40, 'happens'],
-              [2, 'fails'],
-              [3, 'loses its answer'],
-              [2, 'is given up'],
-            ])
+    const odds = this.#isDatabaseAway ? oddsWhileAway : oddsOfFates
+    const fate = name === 'provider' ? 'happens' : isTimeUp ? 'fails' : random.weighted(odds)
     this.#note(`${this.#nameOf(operation)} ${fate}`)
     if (fate === 'fails') operation.fail()
     else if (fate === 'is given up') {
@@ -212,6 +218,12 @@ export class Scheduler {
   #stop(replica: SimulatedReplica): void {
     this.#note(`${replica.id} is stopped`)
     void replica.stop()
+  }
+
+  /** For a while nothing is certain. */
+  #loseDatabase(isAway: boolean): void {
+    this.#note(`the database is ${isAway ? 'hardly to be reached' : 'back'}`)
+    this.#isDatabaseAway = isAway
   }
 
   #cancel(id: string): void {

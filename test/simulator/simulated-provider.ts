@@ -1,8 +1,8 @@
 import { GatewayError } from '../../src/core/errors.ts'
 import type { ExchangeFailure, ExchangeResult, Provider, UpstreamCall } from '../../src/core/providers/provider.ts'
 import type { Candidate } from '../../src/core/routing/route.ts'
+import { inputNano, outputNano, type SimulatedCall } from './simulated-call.ts'
 import type { SimulatedReplica } from './simulated-replica.ts'
-import { inputNano, outputNano, type SimulatedCall } from './world.ts'
 
 /** Two upstreams of the same price, so that calls have somewhere to fall back to. */
 export function simulatedCandidates(replica: SimulatedReplica): readonly Candidate[] {

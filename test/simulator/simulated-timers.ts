@@ -21,7 +21,7 @@ export class SimulatedTimer {
     this.#callback = callback
     this.#everyMs = repeats ? ms : undefined
     this.dueMs = host.nowMs() + ms
-    this.earlyMs = Math.min(ms, host.earlyMs(this.dueMs))
+    this.earlyMs = Math.min(ms / 10, host.earlyMs(this.dueMs))
     host.timers.add(this)
   }
 

@@ -13,27 +13,9 @@ import type { UsageEnd, UsageIntent } from '../../src/core/usage/usage-record.ts
 import { MoneyWatch } from './money-watch.ts'
 import { Operations } from './operations.ts'
 import type { Random } from './random.ts'
+import { inputNano, outputNano, type SimulatedCall } from './simulated-call.ts'
 import { simulatedCandidates } from './simulated-provider.ts'
 import type { SimulatedReplica } from './simulated-replica.ts'
-
-/** A call as the world outside the gateway knows it. */
-export interface SimulatedCall {
-  id: string
-  caller: Caller
-  replica: SimulatedReplica
-  /** When it arrived, by database time. */
-  arrivedMs: number
-  cancellation: Cancellation
-  /** The provider has seen it. */
-  isDispatched: boolean
-  /** The client has got the end of its answer, an error included. */
-  isOver: boolean
-  refusal: string | undefined
-  /** What the provider charges for it; undefined when it tells nobody. */
-  costNano: bigint | undefined
-  intent: UsageIntent | undefined
-  end: UsageEnd | undefined
-}
 
 export interface WorldDeps {
   seed: number
@@ -43,9 +25,6 @@ export interface WorldDeps {
   folder: string
 }
 
-/** Nano-USD a token. */
-export const inputNano = 1n
-export const outputNano = 2n
 const promptBytes = 40
 const outputTokensMax = 100
 export const worstCaseNano = BigInt(promptBytes) * inputNano + BigInt(outputTokensMax) * outputNano
@@ -133,7 +112,10 @@ export class World {
 
   candidatesOf(replica: SimulatedReplica): readonly Candidate[] {
     let candidates = this.#candidates.get(replica)
-    if (!candidates) this.#candidates.set(replica, (candidates = simulatedCandidates(replica)))
+    if (!candidates) {
+      candidates = simulatedCandidates(replica)
+      this.#candidates.set(replica, candidates)
+    }
     return candidates
   }
 
