@@ -1,63 +1,25 @@
 import type { LeaseBook } from '../budgets/lease-book.ts'
 import type { Reservation } from '../budgets/reservation.ts'
 import { worstCaseOf } from '../budgets/worst-case.ts'
-import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Caller, UnpricedPolicy } from '../keys/caller.ts'
-import type { Limiter, LimitState } from '../limits/limiter.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import { takeLimits } from '../limits/take-limits.ts'
-import type { Log } from '../log.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { Price } from '../pricing/price.ts'
 import type { Candidate } from '../routing/route.ts'
-import type { Checkpoints } from '../usage/checkpoints.ts'
 import type { UsageIntent } from '../usage/usage-record.ts'
-import { AdmittedCall } from './admitted-call.ts'
-import type { Attempt } from './attempt.ts'
+import { AdmittedCall, type AdmittedCallDeps } from './admitted-call.ts'
 import type { Call } from './call.ts'
-import type { HeldOutput } from './held-output.ts'
-import type { InferenceMetrics } from './inference-metrics.ts'
-import type { RequestLog } from './request-log.ts'
+import type { AccountedCandidate, Ticket } from './ticket.ts'
 
-/** The right to make one call, and the duty to account for it. */
-export interface Ticket {
-  /** What is left of the caller's rate limits; undefined without any. */
-  readonly limits: LimitState | undefined
-  /** What the upstream of this candidate must be told to answer at most; undefined leaves it to the client. */
-  outputTokensCap(candidate: number): number | undefined
-  /** An attempt begins, which this output belongs to. */
-  attempting(output: HeldOutput): void
-  /** Holds the money for another attempt. @returns false when a budget does not have it */
-  holdAnother(): Promise<boolean>
-  /** Writes what the call came to; resolves once that survives a crash, and never rejects. Called exactly once. */
-  settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void>
-}
-
-/** Where intents and ends are kept before the database has them. */
-export interface UsageJournal {
-  append(kind: 'intent' | 'end', record: object & { request_id: string }): Promise<void>
-}
-
-export interface AdmissionDeps {
-  journal: UsageJournal
-  checkpoints: Checkpoints
+export interface AdmissionDeps extends AdmittedCallDeps {
   budgets: LeaseBook
   limiter: Limiter
-  clock: Clock
   /** Who owns the records of this process. */
   replica: string
   unpriced: { policy: UnpricedPolicy; estimate: Price }
-  metrics: InferenceMetrics
-  requestLog: RequestLog
-  log: Log
-}
-
-/** Which price a call is accounted at: none for an unpriced model that may pass. */
-export interface AccountedCandidate {
-  price: Price | undefined
-  unpriced: boolean
-  maxOutputTokens: number | undefined
 }
 
 /**

@@ -1,17 +1,34 @@
 import type { Reservation } from '../budgets/reservation.ts'
 import { outputTokensMaxOf, worstCaseOf } from '../budgets/worst-case.ts'
+import type { Clock } from '../clock.ts'
 import type { LimitState } from '../limits/limiter.ts'
 import type { TakenLimits } from '../limits/take-limits.ts'
+import type { Log } from '../log.ts'
 import { costOf } from '../pricing/cost.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { UsageCheckpoint } from '../usage/checkpoints.store.ts'
-import type { RunningCall } from '../usage/checkpoints.ts'
+import type { Checkpoints, RunningCall } from '../usage/checkpoints.ts'
 import type { UsageIntent } from '../usage/usage-record.ts'
-import type { AccountedCandidate, AdmissionDeps, Ticket } from './admit.ts'
-import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
 import type { HeldOutput } from './held-output.ts'
+import type { InferenceMetrics } from './inference-metrics.ts'
+import type { RequestLog } from './request-log.ts'
 import { counted, usageEndOf } from './settle.ts'
+import type { AccountedCandidate, Attempt, Ticket } from './ticket.ts'
+
+/** Where intents and ends are kept before the database has them. */
+export interface UsageJournal {
+  append(kind: 'intent' | 'end', record: object & { request_id: string }): Promise<void>
+}
+
+export interface AdmittedCallDeps {
+  journal: UsageJournal
+  checkpoints: Checkpoints
+  clock: Clock
+  metrics: InferenceMetrics
+  requestLog: RequestLog
+  log: Log
+}
 
 export interface Admitted {
   call: Call
@@ -27,12 +44,12 @@ export interface Admitted {
 export class AdmittedCall implements Ticket, RunningCall {
   readonly startedMs: number
   slot = -1
-  readonly #deps: AdmissionDeps
+  readonly #deps: AdmittedCallDeps
   readonly #admitted: Admitted
   #attempts = 0
   #output: HeldOutput | undefined
 
-  constructor(deps: AdmissionDeps, admitted: Admitted) {
+  constructor(deps: AdmittedCallDeps, admitted: Admitted) {
     this.#deps = deps
     this.#admitted = admitted
     this.startedMs = deps.clock.monotonicMs()

@@ -2,16 +2,9 @@ import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { ExchangeResult } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
-import type { Ticket } from './admit.ts'
 import type { AnswerSink, Call } from './call.ts'
 import { HeldOutput } from './held-output.ts'
-
-/** One upstream attempt and what came of it. */
-export interface Attempt {
-  candidate: Candidate
-  result: ExchangeResult
-  totalMs: number
-}
+import type { Attempt, Ticket } from './ticket.ts'
 
 export interface AttemptsOutcome {
   /** In order; the last one answered, or failed for good. */

@@ -5,11 +5,11 @@ import type { Caller } from '../keys/caller.ts'
 import type { Log } from '../log.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
-import type { Ticket } from './admit.ts'
 import { attempt } from './attempt.ts'
 import type { AnswerSink, Call } from './call.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import { usedAnything } from './settle.ts'
+import type { Ticket } from './ticket.ts'
 
 /** The one path of every inference request, whichever door it came through. */
 export interface Pipeline {

@@ -6,9 +6,8 @@ import { costOf } from '../pricing/cost.ts'
 import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
 import type { Units, Usage, UsageSource } from '../usage/usage.ts'
 import type { Finish, TerminalState, UsageAttempt, UsageEnd, UsageIntent } from '../usage/usage-record.ts'
-import type { AccountedCandidate } from './admit.ts'
-import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
+import type { AccountedCandidate, Attempt } from './ticket.ts'
 
 /** Bytes of ordinary text that make a token; used only where no provider counted for us. */
 const bytesPerToken = 4

@@ -1,0 +1,33 @@
+import type { LimitState } from '../limits/limiter.ts'
+import type { Price } from '../pricing/price.ts'
+import type { ExchangeResult } from '../providers/provider.ts'
+import type { Candidate } from '../routing/route.ts'
+import type { HeldOutput } from './held-output.ts'
+
+/** The right to make one call, and the duty to account for it. */
+export interface Ticket {
+  /** What is left of the caller's rate limits; undefined without any. */
+  readonly limits: LimitState | undefined
+  /** What the upstream of this candidate must be told to answer at most; undefined leaves it to the client. */
+  outputTokensCap(candidate: number): number | undefined
+  /** An attempt begins, which this output belongs to. */
+  attempting(output: HeldOutput): void
+  /** Holds the money for another attempt. @returns false when a budget does not have it */
+  holdAnother(): Promise<boolean>
+  /** Writes what the call came to; resolves once that survives a crash, and never rejects. Called exactly once. */
+  settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void>
+}
+
+/** One upstream attempt and what came of it. */
+export interface Attempt {
+  candidate: Candidate
+  result: ExchangeResult
+  totalMs: number
+}
+
+/** Which price a call is accounted at: none for an unpriced model that may pass. */
+export interface AccountedCandidate {
+  price: Price | undefined
+  unpriced: boolean
+  maxOutputTokens: number | undefined
+}
