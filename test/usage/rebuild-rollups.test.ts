@@ -174,14 +174,17 @@ test('while several writers settle, each record counts once, and no writer is ab
     }
   }
   const writing = Promise.all([1, 2, 3].map(writer))
-  for (let round = 0; round < 6; round++) {
-    // A difference that holds only for this round: were it taken from another moment, sums would be off for good.
-    await admin().query(`update usage_hourly set requests = requests + ${round + 1}, cost_nano = cost_nano - 11`)
-    await admin().query('update usage_tag_daily set requests = requests - 1')
-    await admin().query('delete from monthly_usage_summary')
-    await rebuilt({ to: day('2026-11-03') })
+  try {
+    for (let round = 0; round < 6; round++) {
+      // A difference that holds only for this round: were it taken from another moment, sums would be off for good.
+      await admin().query(`update usage_hourly set requests = requests + ${round + 1}, cost_nano = cost_nano - 11`)
+      await admin().query('update usage_tag_daily set requests = requests - 1')
+      await admin().query('delete from monthly_usage_summary')
+      await rebuilt({ to: day('2026-11-03') })
+    }
+  } finally {
+    settling = false // or the writers would go on when the database is gone
   }
-  settling = false
   await writing
   expect(batches).toBeGreaterThan(3)
   expect(await storedRollups(admin())).toEqual(await expectedRollups(admin()))
