@@ -23,6 +23,8 @@ interface Settled {
  */
 export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   const settled = new Map<string, Settled>()
+  /** The series that was counted last: most requests are like the one before. */
+  let recent: Settled | undefined
   const refused = new Map<string, { labels: Labels; value: number }>()
   const replayed = new Map<string, { labels: Labels; value: number }>()
   const degraded = new Map<string, { labels: Labels; value: number }>()
@@ -82,6 +84,29 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
     ({ firstOutputSeconds }) => firstOutputSeconds,
   )
 
+  const seriesOf = (operation: string, provider: string, model: string, finish: string): Settled => {
+    if (recent) {
+      const { labels } = recent
+      const isRecent = labels.operation === operation && labels.provider === provider
+      if (isRecent && labels.model === model && labels.finish === finish) return recent
+    }
+    const key = `${operation} ${provider} ${finish} ${model}`
+    recent = settled.get(key)
+    if (recent) return recent
+    recent = {
+      labels: { operation, provider, model, finish },
+      requests: 0,
+      inputTokens: 0,
+      outputTokens: 0,
+      costUsd: 0,
+      unpriced: 0,
+      durationSeconds: createHistogram(durationBounds),
+      firstOutputSeconds: createHistogram(firstOutputBounds),
+    }
+    settled.set(key, recent)
+    return recent
+  }
+
   return {
     refused: (operation, code) => add(refused, `${operation} ${code}`, () => ({ operation, code })),
     replayed: (operation) => add(replayed, operation, () => ({ operation })),
@@ -90,23 +115,7 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
     },
     degraded: (operation) => add(degraded, operation, () => ({ operation })),
     settled(record, model) {
-      const provider = record.provider ?? 'none'
-      const finish = record.finish ?? 'none'
-      const key = `${record.operation} ${provider} ${finish} ${model}`
-      let series = settled.get(key)
-      if (!series) {
-        series = {
-          labels: { operation: record.operation, provider, model, finish },
-          requests: 0,
-          inputTokens: 0,
-          outputTokens: 0,
-          costUsd: 0,
-          unpriced: 0,
-          durationSeconds: createHistogram(durationBounds),
-          firstOutputSeconds: createHistogram(firstOutputBounds),
-        }
-        settled.set(key, series)
-      }
+      const series = seriesOf(record.operation, record.provider ?? 'none', model, record.finish ?? 'none')
       series.requests++
       series.inputTokens += record.input_tokens
       series.outputTokens += record.output_tokens

@@ -26,6 +26,7 @@ const pepperBytesMin = 32
 const blockBytes = 64
 const digestBytes = 32
 const secretBytesMax = 200
+const outerHashesMax = 10_000
 
 /**
  * @param peppers - the current one first, then those that older keys were made with; at least 32 bytes each
@@ -69,11 +70,19 @@ function createMac(pepper: Uint8Array): (message: string) => string {
   const innerOfLength = Array.from({ length: secretBytesMax + 1 }, (_, length) =>
     inner.subarray(0, blockBytes + length),
   )
+  // Of secrets in use the second hash follows from the first one, which says as little about them.
+  const outerHashes = new Map<string, string>()
   return (message) => {
     const view = innerOfLength[message.length]
     if (!view) throw new RangeError(`A secret has at most ${secretBytesMax} characters.`)
     inner.write(message, blockBytes, 'latin1')
-    outer.write(hash('sha256', view, 'binary'), blockBytes, 'latin1')
-    return hash('sha256', outer, 'binary')
+    const innerHash = hash('sha256', view, 'binary')
+    const known = outerHashes.get(innerHash)
+    if (known !== undefined) return known
+    outer.write(innerHash, blockBytes, 'latin1')
+    const outerHash = hash('sha256', outer, 'binary')
+    if (outerHashes.size === outerHashesMax) outerHashes.clear()
+    outerHashes.set(innerHash, outerHash)
+    return outerHash
   }
 }

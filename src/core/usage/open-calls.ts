@@ -69,8 +69,15 @@ export function createOpenCalls(): OpenCalls {
   }
 }
 
-/** The last digits of a request id are random. */
+/** The last three digits of a request id are random; of hexadecimal ones these bits are the value. */
 function bucketOf(table: readonly OpenCall[][], requestId: string): OpenCall[] {
-  const at = Number.parseInt(requestId.slice(-3), 16)
-  return (table[at] ?? table[0]) as OpenCall[]
+  const end = requestId.length
+  const at =
+    (hexValue(requestId.charCodeAt(end - 3)) << 8) |
+    (hexValue(requestId.charCodeAt(end - 2)) << 4) |
+    hexValue(requestId.charCodeAt(end - 1))
+  return table[at] as OpenCall[]
 }
+
+/** Of any character some number below 16. */
+const hexValue = (code: number): number => ((code & 0xf) + (code > 0x39 ? 9 : 0)) & 0xf
