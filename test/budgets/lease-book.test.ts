@@ -254,6 +254,18 @@ test('a call belongs to the period in which it was reserved, also when it asks f
   expect(await world.standing(budget)).toEqual([is(170, 0), is(30, 0)])
 })
 
+test('an account is remembered as long as a call may come back to it, also when its lease was taken away', async () => {
+  world.startMs = Date.UTC(2031, 1, 1) - 10
+  const budget = await world.budget(1_000)
+  const held = await world.hold('a', [budget], 100n)
+  await world.takeAway('a')
+  world.monotonicMs = 31_000
+  await world.pass(70_000)
+  expect(await held.extend(100n)).toBe(false) // out of another lease, which the end of the call could not name
+  await world.pass(5_000)
+  expect(await world.standing(budget)).toEqual([is(0, 0)])
+})
+
 test('a database that is away refuses what is not at hand, and nothing stays refused', async () => {
   const budget = await world.budget(400)
   world.fates.set('a', ['fails', 'fails'])

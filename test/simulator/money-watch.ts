@@ -3,10 +3,8 @@ import type { UsageCheckpoint } from '../../src/core/usage/checkpoints.store.ts'
 import type { UsageEnd } from '../../src/core/usage/usage-record.ts'
 import type { SimulatedCall } from './simulated-call.ts'
 import type { SimulatedReplica } from './simulated-replica.ts'
+import { Violation } from './violation.ts'
 import type { World } from './world.ts'
-
-/** A promise was broken. */
-export class Violation extends Error {}
 
 interface PeriodRow {
   id: string

@@ -1,4 +1,5 @@
 import { runWithRealTimers } from './simulated-timers.ts'
+import { Violation } from './violation.ts'
 
 /** Something that a replica asked of the world and waits for: the scheduler decides when it happens, and how. */
 export interface Operation {
@@ -57,6 +58,7 @@ export class Operations {
             const value = await runWithRealTimers(work)
             settle = () => resolve(value)
           } catch (error) {
+            if (error instanceof Violation) throw error // for us, and not for the replica to deal with
             settle = () => reject(error)
           }
           if (operation.state === 'late') this.pending.delete(operation)

@@ -38,7 +38,9 @@ export async function runSeeds(run: SeedRun): Promise<SeedRunResult> {
     await Promise.all(
       urls.map(async (url) => {
         const pool = new pg.Pool({ connectionString: url, max: 8 })
-        pool.on('error', () => {}) // idle connections may go with their server
+        // Connections may go with their server, when a run is cut short.
+        pool.on('error', () => {})
+        pool.on('connect', (client) => client.on('error', () => {}))
         while (!failure && next < from + count && performance.now() - startMs < msMax) {
           const seed = next++
           const journals = join(folder, String(seed))

@@ -2,7 +2,9 @@
  * Plays many seeds of the accounting simulator, on a PostgreSQL of its own:
  *
  *     npm run test:simulator -- --seeds 5000
- *     npm run test:simulator -- --seed 1234        one seed again, with all that happens in it
+ *     npm run test:simulator -- --seed 1234        one seed again; with --trace, all that happens in it
+ *
+ * --mutation puts one of the bugs of `mutations.ts` in, by its name.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,6 +15,7 @@ import { startEmbeddedPostgres } from '../../src/core/db/embedded-postgres.ts'
 import { migrateUp } from '../../src/core/db/migrate.ts'
 import { withDatabase } from '../support/database-url.ts'
 import { warningsOnly } from '../support/log.ts'
+import { mutations } from './mutations.ts'
 import { runSeeds } from './run-seeds.ts'
 
 const { values } = parseArgs({
@@ -22,8 +25,10 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
     lanes: { type: 'string', default: '2' },
+    mutation: { type: 'string' },
   },
 })
+const mutation = values.mutation === undefined ? undefined : mutations[values.mutation]
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const [from, count] = values.seed === undefined ? [Number(values.from), Number(values.seeds)] : [Number(values.seed), 1]
 const dataDir = await mkdtemp(join(tmpdir(), 'llmgw-simulator-postgres-'))
@@ -42,6 +47,7 @@ try {
     from,
     count,
     urls,
+    ...(mutation && { mutation }),
     played: () => {
       if (++done % 100 === 0) print(`${done} seeds hold`)
     },

@@ -1,9 +1,9 @@
-import { Violation } from './money-watch.ts'
 import type { Mutation } from './mutations.ts'
 import type { Operation } from './operations.ts'
 import { quiet } from './quiet.ts'
 import { SimulatedReplica } from './simulated-replica.ts'
 import type { SimulatedTimer } from './simulated-timers.ts'
+import { Violation } from './violation.ts'
 import type { World } from './world.ts'
 
 const slots = 3
@@ -84,7 +84,9 @@ export class Scheduler {
     const gone = this.#slots.filter(({ replica }) => replica.state === 'gone')
     const idle = serving.filter(({ running }) => running === 0)
     const awake = (owner: object | undefined): boolean => !paused.includes(owner as SimulatedReplica)
-    const sent = world.operations.inOrder().filter(({ state }) => state !== 'done')
+    const notDone = world.operations.inOrder().filter(({ state }) => state !== 'done')
+    const sent = notDone.filter(({ name }) => name !== 'provider')
+    const answers = notDone.filter(({ name }) => name === 'provider') // takes longer than all the others
     const done = world.operations.inOrder().filter(({ state, owner }) => state === 'done' && awake(owner))
     const due = this.#dueTimers()
     const events = world.events.filter(({ to }) => awake(to))
@@ -93,12 +95,13 @@ export class Scheduler {
     await random.weighted<() => unknown>([
       [mayCall && serving.length > 0 ? 7 : 0, () => this.#call(random.pick(serving))],
       [sent.length > 0 ? 14 : 0, () => this.#happen(random.pick(sent))],
+      [answers.length > 0 ? 3 : 0, () => this.#happen(random.pick(answers))],
       [done.length > 0 ? 14 : 0, () => this.#deliver(random.pick(done))],
       [due.length > 0 ? 20 : 0, () => this.#fire(random.pick(due))],
       [events.length > 0 ? 5 : 0, () => this.#event(random.pick(events))],
-      [sent.length + done.length + due.length > 0 ? 2 : 6, () => this.#wait(random.weighted(leaps))],
+      [sent.length + done.length + due.length > 0 ? 3 : 6, () => this.#wait(random.weighted(leaps))],
       [
-        serving.length > 0 ? 0.25 : 0,
+        serving.length > 0 ? 0.45 : 0,
         () => this.#kill(random.pick(this.#slots.filter(({ replica }) => replica.state === 'serving'))),
       ],
       [serving.length > 0 ? 0.25 : 0, () => this.#pause(random.pick(serving))],
@@ -198,11 +201,16 @@ export class Scheduler {
     this.#world.monotonicMs += ms
   }
 
-  #kill({ replica, formers }: Slot): void {
+  #kill(slot: Slot): void {
+    const { replica } = slot
     this.kills++
-    if (this.#world.random.chance(0.25)) for (const lost of [...formers, replica]) this.#lostDisks.add(lost)
+    if (this.#world.random.chance(0.4)) this.#loseDisk(slot)
     this.#note(`${replica.id} is killed${this.isDiskLost(replica) ? ' and its disk is lost' : ''}`)
     replica.kill()
+  }
+
+  #loseDisk({ formers, replica }: Slot): void {
+    for (const lost of [...formers, replica]) this.#lostDisks.add(lost)
   }
 
   #pause(replica: SimulatedReplica): void {
@@ -252,7 +260,9 @@ export class Scheduler {
   async comeToRest(): Promise<void> {
     for (const slot of this.#slots) {
       if (slot.replica.state === 'paused') this.#resume(slot.replica)
-      if (slot.replica.state === 'gone') await this.#restart(slot)
+      if (slot.replica.state !== 'gone') continue
+      if (this.#world.random.chance(0.3)) this.#loseDisk(slot)
+      await this.#restart(slot)
     }
     await this.#goOn(600_000, () => this.#isQuiet())
     if (!this.#isQuiet()) throw new Violation(`M5: calls do not end: ${this.#unfinished()}.`)
@@ -303,7 +313,10 @@ export class Scheduler {
   }
 
   async releaseFiles(): Promise<void> {
-    for (const replica of this.#world.replicas) await replica.releaseFiles()
+    for (const replica of this.#world.replicas) {
+      replica.kill() // whatever it still waits for, a lock of the database among them, ends with it
+      await replica.releaseFiles()
+    }
   }
 
   #nameOf({ name, owner }: Operation): string {
@@ -311,6 +324,10 @@ export class Scheduler {
   }
 
   #note(line: string): void {
-    this.trace.push(`${this.#world.monotonicMs} ms  ${line}`)
+    // Nothing of what differs from run to run.
+    const known = line
+      .replaceAll(`${this.#world.name}/`, 'replica ')
+      .replaceAll(/[0-9a-f]{8}-0000-7000-8000-0*/g, 'call ')
+    this.trace.push(`${this.#world.monotonicMs} ms  ${known}`)
   }
 }

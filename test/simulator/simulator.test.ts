@@ -9,7 +9,7 @@ const msMax = 45_000
 /** Fewer would be no proof, however busy the machine is. */
 const seedsMin = 20
 /** By then a bug must have shown. */
-const seedsOfMutation = 60
+const seedsOfMutation = 100
 
 let databases: TestDatabase[]
 beforeAll(async () => {

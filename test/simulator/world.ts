@@ -66,7 +66,7 @@ export class World {
     let ids = 0
     this.newId = () => `${run}-0000-7000-8000-${(++ids).toString(16).padStart(12, '0')}`
     this.name = `simulated-${run}`
-    this.startMs = baseMs - random.int(0, 60_000)
+    this.startMs = baseMs - random.int(0, random.pick([500, 5_000, 60_000]))
     this.operations = new Operations(() => this.monotonicMs)
     this.watch = new MoneyWatch(this)
     const rates = { input: nanoUsd(inputNano * 1_000_000n), output: nanoUsd(outputNano * 1_000_000n) }
