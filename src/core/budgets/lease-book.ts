@@ -155,10 +155,11 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     amountNano: bigint,
   ): HeldReservation | Promise<HeldReservation> {
     if (closed) return Promise.reject(budgetUnverifiable('The gateway is shutting down.'))
-    if (waiters.length === 0 && fits(wanted, amountNano)) return take(wanted, amountNano)
+    if (fits(wanted, amountNano)) return take(wanted, amountNano)
     return new Promise((resolve, reject) => {
-      waiters.push({ accounts: wanted, amountNano, isDone: false, resolve, reject })
-      pump()
+      const waiter = { accounts: wanted, amountNano, isDone: false, resolve, reject }
+      waiters.push(waiter)
+      attend(waiter)
     })
   }
 
@@ -193,19 +194,22 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     return new HeldReservation(owner, wanted, amountNano, clock.monotonicMs())
   }
 
-  /** Serves in order whoever can be served; for the first of those that cannot, each lease asks the database. */
+  /** Serves in order whoever can be served now, and attends to the others. */
   function pump(): void {
     for (const waiter of waiters) if (fits(waiter.accounts, waiter.amountNano)) serve(waiter)
     waiters = waiters.filter(({ isDone }) => !isDone)
-    for (const waiter of [...waiters]) {
-      if (waiter.isDone || waiter.accounts.some(({ isBusy, isParked }) => isBusy || isParked)) continue
-      const spent = waiter.accounts.find((account) => isSpent(account))
-      const owing = waiter.accounts.filter(({ lease }) => lease.returningNano > 0n)
-      if (spent) refuse([spent], 0n)
-      else if (owing.length > 0)
-        run(giveBack(owing)) // a lease cannot grow before it is known what it has shrunk by
-      else run(ask(waiter))
-    }
+    for (const waiter of [...waiters]) attend(waiter)
+  }
+
+  /** Does what brings a waiter on, unless its accounts are at it for somebody else: then their answer brings it on. */
+  function attend(waiter: Waiter): void {
+    if (waiter.isDone || waiter.accounts.some(({ isBusy, isParked }) => isBusy || isParked)) return
+    const spent = waiter.accounts.find((account) => isSpent(account))
+    const owing = waiter.accounts.filter(({ lease }) => lease.returningNano > 0n)
+    if (spent) refuse([spent], 0n)
+    else if (owing.length > 0)
+      run(giveBack(owing)) // a lease cannot grow before it is known what it has shrunk by
+    else run(ask(waiter))
   }
 
   function serve(waiter: Waiter): void {
