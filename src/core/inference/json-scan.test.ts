@@ -101,6 +101,10 @@ test.each(['"\\q"', '"\\u12g4"', '"\\u123"', '"\\', '"\t"', '"\0"', '"a'])('%j i
   expect(refusalOf(`{${text}:1}`)?.kind).toBe('syntax')
 })
 
+test('a control character deep inside of a long name with escapes is no valid name, and no fault of ours', () => {
+  expect(refusalOf(`{"\\u0061${'a'.repeat(3_000)}\t":1}`)?.kind).toBe('syntax')
+})
+
 test('the items of one top-level array are shown as they are passed', () => {
   const seen: string[] = []
   const observer: ItemObserver = {

@@ -212,10 +212,18 @@ class Scanner {
     const start = this.#at
     if (this.#bytes[start] !== quote) throw this.#syntaxError()
     const isEscaped = this.#skipString()
-    if (isEscaped) return JSON.parse(this.#bytes.toString('utf8', start, this.#at)) as string
+    if (isEscaped) return this.#parsedName(start)
     const length = this.#at - start - 2
     const isSuspect = length === '__proto__'.length || length === 'prototype'.length || length === 'constructor'.length
     return isAsked || isSuspect ? this.#bytes.toString('utf8', start + 1, this.#at - 1) : ''
+  }
+
+  #parsedName(start: number): string {
+    try {
+      return JSON.parse(this.#bytes.toString('utf8', start, this.#at)) as string
+    } catch {
+      throw this.#syntaxError(start)
+    }
   }
 
   /** @returns whether the string has escapes in it */

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { GatewayError } from '../../core/errors.ts'
 import type { InferenceRequest, Operation } from '../../core/inference/call.ts'
-import { type ItemObserver, type ScannedObject, ScanRefusal, scanJsonObject } from '../../core/inference/json-scan.ts'
+import {
+  type ItemObserver,
+  type ScannedObject,
+  ScanRefusal,
+  type Span,
+  scanJsonObject,
+} from '../../core/inference/json-scan.ts'
 
 const messagesMax = 2_048
 const inputsMax = 2_048
@@ -24,7 +30,7 @@ export function readInferenceRequest(operation: Operation, bytes: Buffer): Infer
   const scanned = scan(bytes, messages)
   const member = (name: string): unknown => {
     const span = scanned.spans.get(name)
-    return span && JSON.parse(bytes.toString('utf8', span.start, span.end))
+    return span && parsedMember(bytes, span, name)
   }
   const stream = operation === 'chat' && booleanMember(member('stream'), 'stream')
   if (messages) messages.verify(scanned.items.get('messages'))
@@ -40,6 +46,15 @@ export function readInferenceRequest(operation: Operation, bytes: Buffer): Infer
     bytes,
     spans: scanned.spans,
     inputTokensEstimate: Math.ceil(scanned.textBytes / textBytesPerToken) + scanned.attachments * attachmentTokens,
+  }
+}
+
+/** @throws GatewayError invalid_json for what the scan lets pass: a control character deep inside of a long text */
+function parsedMember(bytes: Buffer, { start, end }: Span, name: string): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8', start, end))
+  } catch {
+    throw new GatewayError('invalid_json', `The request body is not valid JSON (in "${name}").`)
   }
 }
 
