@@ -54,7 +54,7 @@ describe('400 invalid_json', () => {
     ['a control character in a string', '{"model":"a\u0001b"}'],
     [
       'a control character deep inside of a long text that is acted on',
-      `{${member},"user":"${'a'.repeat(3_000)}\u0001"}`,
+      `{${member},"messages":[{"role":"user","content":"hi"}],"user":"${'a'.repeat(3_000)}\u0001"}`,
     ],
     ['bytes that are not UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d])],
     ['UTF-16', Buffer.from(`{${member}}`, 'utf16le')],
