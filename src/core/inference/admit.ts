@@ -47,7 +47,8 @@ export function createAdmission(deps: AdmissionDeps) {
     const limits = taken instanceof Promise ? await taken : taken
     let reservation: Reservation | undefined
     try {
-      reservation = await reserve(call, targets)
+      const reserved = reserve(call, targets)
+      reservation = reserved instanceof Promise ? await reserved : reserved
       const intent = intentOf(call, candidates[0] as Candidate, targets[0] as AccountedCandidate, reservation, deps)
       await deps.journal.append('intent', intent)
       return new AdmittedCall(deps, { call, candidates, targets, intent, limits, reservation })

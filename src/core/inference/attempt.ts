@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
-import type { ExchangeResult } from '../providers/provider.ts'
+import type { ExchangeResult, UpstreamCall } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { AnswerSink, Call } from './call.ts'
+import type { Deadlines } from './deadlines.ts'
 import { HeldOutput } from './held-output.ts'
 import type { Attempt, Ticket } from './ticket.ts'
 
@@ -23,7 +24,7 @@ export async function attempt(
   candidates: readonly Candidate[],
   ticket: Ticket,
   sink: AnswerSink,
-  clock: Clock,
+  { clock, deadlines }: { clock: Clock; deadlines: Deadlines },
 ): Promise<AttemptsOutcome> {
   const attempts: Attempt[] = []
   for (let number = 1; ; number++) {
@@ -41,47 +42,32 @@ export async function attempt(
       clock.monotonicMs,
     )
     ticket.attempting(output)
-    const cap = ticket.outputTokensCap(number - 1)
-    const result = await exchangeInTime(call, candidate, cap, output, startedMs)
+    const { provider } = candidate.provider
+    const limitMs = Math.min(provider.totalTimeoutMs, call.timeoutMs ?? Number.POSITIVE_INFINITY)
+    const remainingMs = Math.max(0, limitMs - (startedMs - call.startedMs))
+    const upstreamCall: UpstreamCall = {
+      requestId: call.requestId,
+      operation: call.operation,
+      model: candidate.model,
+      request: call.request,
+      cancellation: call.cancellation,
+      remainingMs,
+      outputTokensCap: ticket.outputTokensCap(number - 1),
+    }
+    const deadline = deadlines.watch(call.cancellation, startedMs + remainingMs, limitMs)
+    let result: ExchangeResult
+    try {
+      result = await provider.exchange(upstreamCall, output)
+    } catch (thrown) {
+      result = brokenAdapter(thrown)
+    }
+    deadlines.release(deadline)
     attempts.push({ candidate, result, totalMs: clock.monotonicMs() - startedMs })
     const mayFallBack = result.failure?.retryable && !output.committed && !call.cancellation.reason
     if (!mayFallBack || number >= Math.min(candidates.length, targetsMax)) return { attempts, output }
     if (result.failure?.billing === 'maybe_billed' && !(await ticket.holdAnother())) return { attempts, output }
   }
 }
-
-async function exchangeInTime(
-  call: Call,
-  { provider: { provider }, model }: Candidate,
-  outputTokensCap: number | undefined,
-  output: HeldOutput,
-  startedMs: number,
-): Promise<ExchangeResult> {
-  const limitMs = Math.min(provider.totalTimeoutMs, call.timeoutMs ?? Number.POSITIVE_INFINITY)
-  const remainingMs = Math.max(0, limitMs - (startedMs - call.startedMs))
-  const timer = setTimeout(() => call.cancellation.cancel(tookTooLong(limitMs)), remainingMs)
-  try {
-    return await provider.exchange(
-      {
-        requestId: call.requestId,
-        operation: call.operation,
-        model,
-        request: call.request,
-        cancellation: call.cancellation,
-        remainingMs,
-        outputTokensCap,
-      },
-      output,
-    )
-  } catch (thrown) {
-    return brokenAdapter(thrown)
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-const tookTooLong = (limitMs: number): GatewayError =>
-  new GatewayError('provider_timeout', `The provider did not finish its answer within ${Math.round(limitMs)} ms.`)
 
 /** `exchange` rejects only on a bug of ours, and then nobody knows what was sent. */
 const brokenAdapter = (thrown: unknown): ExchangeResult => ({

@@ -7,6 +7,7 @@ import type { Candidate } from '../routing/route.ts'
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
 import { attempt } from './attempt.ts'
 import type { AnswerSink, Call } from './call.ts'
+import { createDeadlines } from './deadlines.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import { usedAnything } from './settle.ts'
 import type { Ticket } from './ticket.ts'
@@ -35,6 +36,7 @@ export interface PipelineDeps {
 
 /** authenticate -> admit -> route -> attempt -> stream -> settle: nothing is dispatched unadmitted or left unsettled. */
 export function createPipeline(deps: PipelineDeps): Pipeline {
+  const timing = { clock: deps.clock, deadlines: createDeadlines(deps.clock.monotonicMs) }
   return {
     authenticate: deps.authenticate,
     async run(call, sink) {
@@ -58,7 +60,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
       }
       deps.metrics.dispatched()
       if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
-      const { attempts, output } = await attempt(call, candidates, ticket, sink, deps.clock)
+      const { attempts, output } = await attempt(call, candidates, ticket, sink, timing)
       await ticket.settle(attempts, output.firstOutputMs)
       const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
       // Before the client hears that its call failed: it may well try again at once.

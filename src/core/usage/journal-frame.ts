@@ -47,6 +47,11 @@ export function journalText(record: UsageIntent | UsageEnd): string {
     const { request_id, ...rest } = JSON.parse(text) as UsageEnd // as we just wrote it
     text = JSON.stringify({ request_id, ...rest })
   }
+  return journalable(text)
+}
+
+/** @throws RangeError as `journalText`, whose text this must be */
+export function journalable(text: string): string {
   if (text.length > textLengthMax) throw new RangeError('A usage record is too long for the journal.')
   if (text[payloadStart.length + requestIdLength] !== '"') throw new RangeError('A request id is not a UUID.')
   return text

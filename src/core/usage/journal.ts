@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { endAddition } from './end-addition.ts'
+import { intentText } from './intent-text.ts'
 import type { JournalFolder, Segment } from './journal-folder.ts'
 import { type FrameKind, frameBytes, frameBytesBound, frameKind, journalText, writeFrame } from './journal-frame.ts'
 import { createOpenCalls } from './open-calls.ts'
@@ -145,7 +146,7 @@ export function createJournal({ folder, clock, log, settings, write: writeBytes 
     try {
       // The overloads of `append` tie the record's type to the kind.
       return kind === 'intent'
-        ? appendIntent(record as UsageIntent, journalText(record))
+        ? appendIntent(record as UsageIntent, intentText(record as UsageIntent))
         : appendEnd(record as UsageEnd)
     } catch (error) {
       return Promise.reject(error)
