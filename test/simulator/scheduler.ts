@@ -268,8 +268,10 @@ export class Scheduler {
     if (!this.#isQuiet()) throw new Violation(`M5: calls do not end: ${this.#unfinished()}.`)
     await this.#goOn(12_000)
     await this.#world.watch.checkNothingHeldByTheLiving()
-    // Silence is noticed after 30 s, and looked for every 15 s.
-    if (await this.#world.watch.anythingLeft()) await this.#goOn(60_000)
+    if (!(await this.#world.watch.anythingLeft())) return
+    // What was being stopped is gone by now, and somebody has to be there who sweeps up.
+    for (const slot of this.#slots) if (slot.replica.state === 'gone') await this.#restart(slot)
+    await this.#goOn(60_000) // silence is noticed after 30 s, and looked for every 15 s
   }
 
   #isQuiet(): boolean {
