@@ -26,11 +26,12 @@ import type { Limiter } from './core/limits/limiter.ts'
 import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
 import { loadPriceBook } from './core/pricing/price-book.ts'
-import { createProvider, headerCredential } from './core/providers/registry.ts'
+import type { Credentials } from './core/providers/credentials.ts'
+import { createProvider } from './core/providers/registry.ts'
 import type { GuardedRedis } from './core/redis/guarded-redis.ts'
 import type { ReplicaRegistry } from './core/replicas/replica-registry.ts'
 import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
-import { type Credentials, loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
+import { loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
 import { route } from './core/routing/route.ts'
 import { readActiveVersion, readStoredRouting, type StoredProvider } from './core/routing/snapshot.store.ts'
 import { createSnapshots } from './core/routing/snapshots.ts'
@@ -119,7 +120,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
             read: () => readStoredRouting(pools.request),
             prices: () => loadPriceBook(pools.admin, clock.nowMs(), { resolveName }),
             credentials: (provider) => credentialsOf(provider, declared),
-            createProvider: (provider, credentials) => createProvider(provider, credentials, client),
+            createProvider: (provider, credentials) => createProvider(provider, credentials, { client }),
           },
           previous,
         ),
@@ -264,10 +265,6 @@ async function openLimiter({ redis, clock, replicas }: GatewayDeps): Promise<Lim
 
 /** Providers declared outside the database keep their secrets there: this process has read them itself. */
 function credentialsOf(provider: StoredProvider, { providers }: DeclaredConfiguration): Credentials {
-  const declared = providers.find(({ name }) => name === provider.name)
-  if (!declared || declared.type === 'demo') return {}
-  const credentials: Record<string, string> = {}
-  if (declared.apiKey) credentials.apiKey = declared.apiKey.reveal()
-  for (const [name, value] of Object.entries(declared.headers)) credentials[headerCredential(name)] = value.reveal()
-  return credentials
+  const credentials = providers.find(({ name }) => name === provider.name)?.credentials ?? {}
+  return Object.fromEntries(Object.entries(credentials).map(([field, secret]) => [field, secret.reveal()]))
 }

@@ -191,11 +191,11 @@ function providerFindings({ declared, settings }: Config): Finding[] {
   return declared.providers.map((provider): Finding => {
     const name = `The provider ${provider.name} (${provider.type})`
     if (!provider.enabled) return { level: 'warning', text: `${name} is switched off.` }
-    if ('apiKey' in provider && provider.apiKey === undefined) {
-      const advice = 'Fine for a local server that asks for none; else set credentials.apiKey in the file.'
-      return { level: 'warning', text: `${name} has no API key.`, advice }
+    if (provider.baseUrl !== null && Object.keys(provider.credentials).length === 0) {
+      const advice = 'Fine for a local server that asks for none; else set its credentials in the file.'
+      return { level: 'warning', text: `${name} has no credentials.`, advice }
     }
-    const isPlain = 'baseUrl' in provider && provider.baseUrl.startsWith('http:')
+    const isPlain = provider.baseUrl?.startsWith('http:')
     const allowed = isPlain ? ` (plain http, allowed by LLMGW_PRIVATE_UPSTREAMS=${settings.privateUpstreams})` : ''
     return { level: 'ok', text: `${name} is declared${allowed}.` }
   })

@@ -15,7 +15,9 @@ import type { EnvironmentSettings } from './environment.ts'
 import type { ConfigFile } from './file-schema.ts'
 import type { FileKey } from './key-schema.ts'
 import { type FileModel, rateTablesOf } from './model-schema.ts'
-import { demoDefaults, type FileProvider, timeoutsSchema } from './provider-schema.ts'
+import { contentOf, type FileProvider } from './provider-schema.ts'
+import { declaredDemo, demoDefaults } from './providers/demo.ts'
+import { timeoutsSchema } from './providers/provider-fields.ts'
 import type { FileKeyRateLimits, FileRateLimit } from './rate-limit-schema.ts'
 
 export const builtinProviderName = 'demo'
@@ -44,52 +46,33 @@ type FileAlias = ConfigFile['aliases'][number]
 
 function toProvider(provider: FileProvider): DeclaredProvider {
   const { name, enabled, passthroughModels, timeouts } = provider
-  const common = { name, managedBy: 'file' as const, enabled, passthroughModels, timeouts }
-  if (provider.type === 'demo') {
-    return { ...common, type: 'demo', tokensPerSecond: provider.tokensPerSecond, latencyMs: provider.latencyMs }
-  }
-  const headers = Object.entries(provider.headers).map(([header, value]) => [header.toLowerCase(), value] as const)
-  return {
-    ...common,
-    type: provider.type,
-    baseUrl: provider.baseUrl,
-    apiKey: provider.credentials.apiKey,
-    organization: provider.organization,
-    project: provider.project,
-    headers: Object.fromEntries(headers),
-    preset: provider.type === 'openai-compatible' ? provider.preset : undefined,
-  }
+  return { name, managedBy: 'file', enabled, passthroughModels, timeouts, ...contentOf(provider) }
 }
 
 function environmentProviders({ openAi }: EnvironmentSettings): DeclaredProvider[] {
   if (!openAi) return []
   return [
     {
+      ...undeclared,
       name: openAiProviderName,
       managedBy: 'environment',
-      enabled: true,
-      passthroughModels: false,
-      timeouts: timeoutsSchema.parse({}),
       type: 'openai',
       baseUrl: openAi.baseUrl,
-      apiKey: openAi.apiKey,
-      organization: undefined,
-      project: undefined,
-      headers: {},
-      preset: undefined,
+      settings: {},
+      credentials: { apiKey: openAi.apiKey },
     },
   ]
 }
 
 const builtinDemo = (): DeclaredProvider => ({
+  ...undeclared,
   name: builtinProviderName,
   managedBy: 'builtin',
-  enabled: true,
-  passthroughModels: false,
-  timeouts: timeoutsSchema.parse({}),
-  type: 'demo',
-  ...demoDefaults,
+  ...declaredDemo(demoDefaults),
 })
+
+/** What a provider has that nobody has described. */
+const undeclared = { enabled: true, passthroughModels: false, timeouts: timeoutsSchema.parse({}) }
 
 /** The models that every demo provider serves, for nothing, unless the file says otherwise about them. */
 function demoModels(providers: readonly DeclaredProvider[], declared: readonly DeclaredModel[]): DeclaredModel[] {

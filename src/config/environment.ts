@@ -5,7 +5,7 @@ import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
 import { nearestName } from './nearest-name.ts'
 import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
-import { openAiBaseUrl } from './provider-schema.ts'
+import { openAiBaseUrl } from './providers/openai.ts'
 import { baseUrlField, credentialCheck, type SecretCheck, secretField } from './schema-fields.ts'
 
 /** What the environment sets: fixed for the life of the process. */

@@ -52,7 +52,7 @@ test('the provider of the environment stands beside the demo, and gives way to o
   const both = configOf(loadYaml(`providers: [${openai}]`, environment)).declared.providers
   expect(both).toMatchObject([{ name: 'openai', managedBy: 'file', baseUrl: 'https://api.openai.com/v1' }])
   const [provider] = both
-  expect(provider?.type === 'openai' && provider.apiKey?.reveal()).toBe('k')
+  expect(provider?.credentials.apiKey?.reveal()).toBe('k')
 })
 
 test.each<[string, Environment, string[]]>([
@@ -455,5 +455,5 @@ test('another process loads the same from the files that were read, secrets and 
   const copy = configOf(createConfigLoader(environment, fileReader(Object.fromEntries(read))).load())
   expect(formatConfig(copy)).toBe(formatConfig(config))
   const [provider] = copy.declared.providers
-  expect(provider && 'apiKey' in provider && provider.apiKey?.reveal()).toBe('sk-from-a-file')
+  expect(provider?.credentials.apiKey?.reveal()).toBe('sk-from-a-file')
 })

@@ -61,12 +61,16 @@ test('everything a file declares stands in the database', async () => {
       name: 'local',
       type: 'openai-compatible',
       base_url: 'https://local.example/v1',
-      settings: { hasApiKey: false, headerNames: [], preset: 'groq' },
+      settings: { credentialFields: [], preset: 'groq' },
       passthrough_models: true,
     },
     {
       name: 'openai',
-      settings: { hasApiKey: true, headerNames: ['x-team'], organization: 'org-1', timeouts: { totalMs: 600_000 } },
+      settings: {
+        credentialFields: ['apiKey', 'header:x-team'],
+        organization: 'org-1',
+        timeouts: { totalMs: 600_000 },
+      },
       managed_by: 'file',
     },
   ])

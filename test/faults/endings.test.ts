@@ -44,8 +44,12 @@ describe('a client that leaves', () => {
   test.for(stages)('%s is accounted once, for what the provider did', async ([stage, script, callsPerClient]) => {
     const clients = 9
     const seenBefore = (await world().provider.calls()).length
-    await Promise.all(Array.from({ length: clients }, (_, client) => leave(replicaFor(client), client, stage, script)))
     const expected = seenBefore + clients * callsPerClient
+    const arrived = () =>
+      eventually('all calls to arrive', async () => (await world().provider.calls()).length >= expected)
+    await Promise.all(
+      Array.from({ length: clients }, (_, client) => leave(replicaFor(client), client, stage, script, arrived)),
+    )
     await eventually('the provider to have seen them', async () => (await world().provider.calls()).length >= expected)
     await expectExactCharges(world(), accountsMsMax)
     const calls = await callsOfTenant()
@@ -72,7 +76,13 @@ describe('a client that leaves', () => {
     }
   })
 
-  async function leave(replica: Replica, client: number, stage: string, script: ProviderScript): Promise<void> {
+  async function leave(
+    replica: Replica,
+    client: number,
+    stage: string,
+    script: ProviderScript,
+    arrived: () => Promise<unknown>,
+  ): Promise<void> {
     const stream = stage !== 'while the provider is silent' || client % 2 === 0
     const body = { model: models.byOutput, stream, messages: [{ role: 'user', content: promptOf(script) }] }
     using connection = await openRawConnection(replica.restUrl)
@@ -82,11 +92,10 @@ describe('a client that leaves', () => {
       await delay(50)
       return
     }
-    const seenBefore = (await world().provider.calls()).length
     connection.send(request)
     if (stage === 'while the provider is silent') {
-      await eventually('the call to arrive', async () => (await world().provider.calls()).length > seenBefore)
-      await delay(100)
+      // All of them: who sees only that another's call has arrived may leave before its own is sent.
+      await arrived()
     } else if (stage === 'in the middle of a stream') {
       await eventually('the first words', () => connection.received.split('word').length > 3)
     } else {

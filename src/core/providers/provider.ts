@@ -29,6 +29,15 @@ export interface Provider {
   close(): Promise<void>
 }
 
+export interface ProviderTimeouts {
+  /** Until the response headers. */
+  firstByteMs: number
+  /** Between two chunks. */
+  idleMs: number
+  /** For the whole call. */
+  totalMs: number
+}
+
 export interface UpstreamCall {
   requestId: string
   operation: Operation

@@ -1,63 +1,33 @@
-import type { Credentials } from '../routing/load-snapshot.ts'
 import type { StoredProvider } from '../routing/snapshot.store.ts'
-import type { UpstreamClient } from '../upstream/upstream-client.ts'
-import { createDemoProvider } from './demo/provider.ts'
-import { createOpenAiProvider, createRelayReader, type ProviderTimeouts } from './openai/provider.ts'
-import { createDecodingReader } from './openai-compatible/decoded-answer.ts'
-import { isPresetName, noPreset, type Preset, presets } from './openai-compatible/presets.ts'
-import type { Provider } from './provider.ts'
+import type { Credentials } from './credentials.ts'
+import type { Provider, ProviderTimeouts, ProviderType } from './provider.ts'
+import type { ProviderDeps, ProviderFactory } from './provider-factory.ts'
 
-/** Names a header among the credentials of a provider: `header:x-team`. */
-export const headerCredential = (name: string): string => `header:${name}`
+/** The only list of provider types. An adapter is loaded when the first provider of its type is made. */
+const factories: Readonly<Partial<Record<ProviderType, () => Promise<ProviderFactory>>>> = {
+  openai: async () => (await import('./openai/factory.ts')).createOpenAi,
+  'openai-compatible': async () => (await import('./openai-compatible/factory.ts')).createOpenAiCompatible,
+  demo: async () => (await import('./demo/factory.ts')).createDemo,
+}
 
 const timeoutsDefault: ProviderTimeouts = { firstByteMs: 60_000, idleMs: 60_000, totalMs: 600_000 }
 
-/**
- * The only list of provider types.
- *
- * @throws Error, with a message fit to show, when a setting or a credential is missing or wrong
- */
-export function createProvider(stored: StoredProvider, credentials: Credentials, client: UpstreamClient): Provider {
-  const { name, type, settings } = stored
-  const timeouts = { ...timeoutsDefault, ...(settings.timeouts as Partial<ProviderTimeouts> | undefined) }
-  switch (type) {
-    case 'demo': {
-      const { tokensPerSecond, latencyMs } = settings as { tokensPerSecond: number; latencyMs: number }
-      return createDemoProvider({ name, tokensPerSecond, latencyMs, totalTimeoutMs: timeouts.totalMs })
-    }
-    case 'openai':
-    case 'openai-compatible': {
-      if (stored.baseUrl === null) throw new Error(`The provider ${name} has no base URL.`)
-      if (settings.hasApiKey === true && credentials.apiKey === undefined) {
-        throw new Error(`The API key of the provider ${name} is not known to this process.`)
-      }
-      const preset = presetOf(settings.preset)
-      const createReader = type === 'openai' || preset.clean ? createRelayReader : createDecodingReader
-      const openAi = {
-        name,
-        baseUrl: stored.baseUrl,
-        apiKey: credentials.apiKey,
-        organization: textOr(settings.organization),
-        project: textOr(settings.project),
-        headers: headersFrom(credentials),
-        timeouts,
-      }
-      return createOpenAiProvider(openAi, client, type, createReader, preset.quirks)
-    }
-    default:
-      throw new Error(`Providers of type ${type} are not available in this release.`)
+/** @throws Error, with a message fit to show, when a setting or a credential is missing or wrong */
+export async function createProvider(
+  stored: StoredProvider,
+  credentials: Credentials,
+  deps: ProviderDeps,
+): Promise<Provider> {
+  const { name, type, baseUrl, settings } = stored
+  const load = factories[type]
+  if (!load) throw new Error(`Providers of type ${type} are not available in this release.`)
+  const unknown = fieldsOf(settings.credentialFields).filter((field) => credentials[field] === undefined)
+  if (unknown.length > 0) {
+    throw new Error(`The credentials of the provider ${name} are not known to this process: ${unknown.join(', ')}.`)
   }
+  const timeouts = { ...timeoutsDefault, ...(settings.timeouts as Partial<ProviderTimeouts> | undefined) }
+  const create = await load()
+  return create({ name, type, baseUrl, settings, credentials, timeouts }, deps)
 }
 
-const presetOf = (name: unknown): Preset => (typeof name === 'string' && isPresetName(name) ? presets[name] : noPreset)
-
-const textOr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-
-function headersFrom(credentials: Credentials): Record<string, string> {
-  const prefix = headerCredential('')
-  return Object.fromEntries(
-    Object.entries(credentials)
-      .filter(([field]) => field.startsWith(prefix))
-      .map(([field, value]) => [field.slice(prefix.length), value]),
-  )
-}
+const fieldsOf = (fields: unknown): string[] => (Array.isArray(fields) ? fields.map(String) : [])

@@ -3,6 +3,7 @@ import type { UnpricedPolicy } from '../keys/caller.ts'
 import type { LimitAlgorithm } from '../limits/rate-limit.ts'
 import type { NanoUsd } from '../money.ts'
 import type { StoredRateTable } from '../pricing/price.ts'
+import type { ProviderType } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
 
 /**
@@ -20,37 +21,22 @@ export interface DeclaredConfiguration {
   readonly rateLimits: readonly DeclaredScopeLimits[]
 }
 
-export type DeclaredProvider = DeclaredOpenAiProvider | DeclaredDemoProvider
-
 /** Where a declaration stands; the database marks what it wrote with it, and admins cannot edit it. */
 export type DeclaredBy = 'file' | 'environment' | 'builtin'
 
-interface DeclaredProviderBase {
+export interface DeclaredProvider {
   readonly name: string
   readonly managedBy: DeclaredBy
   readonly enabled: boolean
   readonly passthroughModels: boolean
   readonly timeouts: { readonly firstByteMs: number; readonly idleMs: number; readonly totalMs: number }
-}
-
-export interface DeclaredOpenAiProvider extends DeclaredProviderBase {
-  readonly type: 'openai' | 'openai-compatible'
-  /** Without a slash at the end. */
-  readonly baseUrl: string
-  /** Undefined for local servers that ask for none. */
-  readonly apiKey: Secret | undefined
-  readonly organization: string | undefined
-  readonly project: string | undefined
-  /** Lower-case names; the values may well be credentials. */
-  readonly headers: Readonly<Record<string, Secret>>
-  /** Names the price catalog of a compatible upstream. */
-  readonly preset: string | undefined
-}
-
-export interface DeclaredDemoProvider extends DeclaredProviderBase {
-  readonly type: 'demo'
-  readonly tokensPerSecond: number
-  readonly latencyMs: number
+  readonly type: ProviderType
+  /** Without a slash at the end; null where the type has none, or makes it of its settings. */
+  readonly baseUrl: string | null
+  /** What the type knows beside that, as JSON; nothing secret. */
+  readonly settings: Readonly<Record<string, unknown>>
+  /** By field, such as `apiKey`; see `credentials.ts` for constant headers. */
+  readonly credentials: Readonly<Record<string, Secret>>
 }
 
 /** What the catalog lacks or gets wrong about one model of one provider. */

@@ -133,21 +133,15 @@ const providerContent = ({ type, base_url, settings, passthrough_models, enabled
 
 /** What of a provider stands in the database: everything but its secrets, of which only the presence is noted. */
 function contentOf(provider: DeclaredProvider): ProviderContent {
-  const { type, timeouts, passthroughModels, enabled } = provider
-  const common = { type, passthrough_models: passthroughModels, enabled }
-  if (provider.type === 'demo') {
-    const { tokensPerSecond, latencyMs } = provider
-    return { ...common, base_url: null, settings: { timeouts: { ...timeouts }, tokensPerSecond, latencyMs } }
+  const { type, baseUrl, settings, timeouts, credentials, passthroughModels, enabled } = provider
+  const credentialFields = Object.keys(credentials).sort()
+  return {
+    type,
+    base_url: baseUrl,
+    settings: { ...settings, timeouts: { ...timeouts }, credentialFields },
+    passthrough_models: passthroughModels,
+    enabled,
   }
-  const settings = {
-    timeouts: { ...timeouts },
-    hasApiKey: provider.apiKey !== undefined,
-    headerNames: Object.keys(provider.headers).sort(),
-    ...(provider.organization === undefined ? {} : { organization: provider.organization }),
-    ...(provider.project === undefined ? {} : { project: provider.project }),
-    ...(provider.preset === undefined ? {} : { preset: provider.preset }),
-  }
-  return { ...common, base_url: provider.baseUrl, settings }
 }
 
 export async function applyAliases(

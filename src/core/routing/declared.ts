@@ -222,7 +222,7 @@ function hashOf(declared: DeclaredConfiguration, keys: readonly DigestedKey[]): 
   return hash('sha256', canonicalJson(content), 'hex')
 }
 
-const storedPartOf = (provider: DeclaredProvider): object =>
-  provider.type === 'demo'
-    ? provider
-    : { ...provider, apiKey: provider.apiKey !== undefined, headers: Object.keys(provider.headers).sort() }
+const storedPartOf = (provider: DeclaredProvider): object => ({
+  ...provider,
+  credentials: Object.keys(provider.credentials).sort(),
+})

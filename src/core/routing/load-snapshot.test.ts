@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { Credentials } from '../providers/credentials.ts'
 import type { Provider } from '../providers/provider.ts'
-import { type Credentials, type LoadSnapshotDeps, loadRoutingSnapshot, unusedProviders } from './load-snapshot.ts'
+import { type LoadSnapshotDeps, loadRoutingSnapshot, unusedProviders } from './load-snapshot.ts'
 import type { StoredAlias, StoredProvider, StoredRouting } from './snapshot.store.ts'
 import type { ModelEntry, RoutingSnapshot } from './snapshot.ts'
 

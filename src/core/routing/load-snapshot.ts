@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { catalogOfProviderType } from '../catalog/catalog-id.ts'
+import type { Credentials } from '../providers/credentials.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { StoredAlias, StoredProvider, StoredRouting } from './snapshot.store.ts'
 import type { AliasEntry, AliasTarget, ModelEntry, ProviderEntry, RoutingSnapshot } from './snapshot.ts'
@@ -15,8 +16,6 @@ export interface LoadSnapshotDeps {
   /** Throws, with a message fit to show, when a setting or a credential is missing or wrong. */
   createProvider(provider: StoredProvider, credentials: Credentials): Provider | Promise<Provider>
 }
-
-export type Credentials = Readonly<Record<string, string>>
 
 export interface PriceLookup {
   /** When the next price takes effect, in milliseconds since the epoch; undefined when none is known to. */

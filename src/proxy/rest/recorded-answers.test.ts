@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Decoded } from '../../core/providers/decoded-answer.ts'
 import { readOpenAiError } from '../../core/providers/openai/errors.ts'
 import { decodeEmbeddings } from '../../core/providers/openai-compatible/embeddings.ts'
 import {
   createCompletionStreamDecoder,
-  type Decoded,
   decodeCompletion,
 } from '../../core/providers/openai-compatible/from-upstream.ts'
 import { createChatEncoder } from './chat-encoder.ts'

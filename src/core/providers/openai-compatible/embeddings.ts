@@ -1,5 +1,6 @@
-import { type AnswerFacts, noFacts } from '../openai/answer-reader.ts'
-import { inStreamFailure, malformedFailure } from '../openai/errors.ts'
+import { type AnswerFacts, noFacts } from '../answer-reader.ts'
+import { malformedFailure } from '../failures.ts'
+import { inStreamFailure } from '../openai/errors.ts'
 import { readOpenAiUsage } from '../openai/usage.ts'
 import type { ExchangeFailure } from '../provider.ts'
 import { extraMembers, isRecord, nonEmptyString } from './wire.ts'

@@ -1,24 +1,11 @@
-import type { ChatEvent } from '../../chat/event.ts'
-import type { AnswerFacts } from '../openai/answer-reader.ts'
-import { cutFailure, inStreamFailure, malformedFailure } from '../openai/errors.ts'
+import type { AnswerFacts } from '../answer-reader.ts'
+import type { Decoded, StreamDecoder } from '../decoded-answer.ts'
+import { cutFailure, malformedFailure } from '../failures.ts'
+import { inStreamFailure } from '../openai/errors.ts'
 import type { ExchangeFailure } from '../provider.ts'
 import { createSseDecoder, type ServerSentEvent } from '../sse.ts'
 import { CompletionEvents, type CompletionOptions } from './completion-events.ts'
 import { isRecord } from './wire.ts'
-
-export interface Decoded {
-  events: ChatEvent[]
-  /** The answer is none, or is none any more; events that came before are still in `events`. Nothing follows. */
-  failure: ExchangeFailure | undefined
-}
-
-/** Takes the bytes of a stream as they come, cut anywhere. */
-export interface CompletionStreamDecoder {
-  readonly facts: AnswerFacts
-  push(bytes: Buffer): Decoded
-  /** The body ended. It is an answer if it said so before: by a finish reason for each choice, or by `[DONE]`. */
-  end(): Decoded
-}
 
 /**
  * A tolerant decoder of streams that OpenAI-compatible peers send.
@@ -26,7 +13,7 @@ export interface CompletionStreamDecoder {
  * Not carried over: what a choice holds beside its message (`native_finish_reason`, `stop_reason`, `token_ids`), a
  * top-level `x_groq`, parts of `content` that hold no text, and members of a tool call that come after its name.
  */
-export function createCompletionStreamDecoder(options: CompletionOptions = {}): CompletionStreamDecoder {
+export function createCompletionStreamDecoder(options: CompletionOptions = {}): StreamDecoder {
   const completion = new CompletionEvents(options)
   const sse = createSseDecoder()
   let done = false

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { AddressRefusedError } from '../../upstream/address-guard.ts'
-import { connectionFailure, cutFailure, inStreamFailure, malformedFailure, readOpenAiError } from './errors.ts'
+import { connectionFailure, cutFailure, malformedFailure } from '../failures.ts'
+import { inStreamFailure, readOpenAiError } from './errors.ts'
 
 const read = (status: number, body: unknown = { error: { message: 'No.' } }, headers = {}, credential?: string) =>
   readOpenAiError(status, headers, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), credential)

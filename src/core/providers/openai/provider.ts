@@ -1,7 +1,15 @@
 import type { UpstreamClient } from '../../upstream/upstream-client.ts'
-import type { AttemptOutput, ExchangeResult, Provider, ProviderType, UpstreamCall } from '../provider.ts'
-import type { AnswerReader } from './answer-reader.ts'
-import { exchange } from './exchange.ts'
+import type { AnswerReader } from '../answer-reader.ts'
+import { exchange } from '../exchange.ts'
+import type {
+  AttemptOutput,
+  ExchangeResult,
+  Provider,
+  ProviderTimeouts,
+  ProviderType,
+  UpstreamCall,
+} from '../provider.ts'
+import { readOpenAiError } from './errors.ts'
 import { RelayAnswer } from './relay-answer.ts'
 import { RelayStream } from './relay-stream.ts'
 import { type RequestQuirks, toUpstreamBody } from './to-upstream.ts'
@@ -16,15 +24,6 @@ export interface OpenAiSettings {
   /** Constants set by the operator, never by a client. */
   headers: Readonly<Record<string, string>>
   timeouts: ProviderTimeouts
-}
-
-export interface ProviderTimeouts {
-  /** Until the response headers. */
-  firstByteMs: number
-  /** Between two chunks. */
-  idleMs: number
-  /** For the whole call. */
-  totalMs: number
 }
 
 /** How answers are read: the relay for upstreams that speak the protocol cleanly, a decoder for the others. */
@@ -59,7 +58,7 @@ export function createOpenAiProvider(
           headers: [...constantHeaders, 'x-client-request-id', call.requestId],
           body: toUpstreamBody(call.request, call.model, quirks, call.outputTokensCap),
           stream: call.request.stream,
-          credential: settings.apiKey,
+          readError: (status, headers, body) => readOpenAiError(status, headers, body, settings.apiKey),
           firstByteTimeoutMs: Math.min(settings.timeouts.firstByteMs, call.remainingMs),
           idleTimeoutMs: Math.min(settings.timeouts.idleMs, call.remainingMs),
           cancellation: call.cancellation,

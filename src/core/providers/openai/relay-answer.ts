@@ -1,7 +1,8 @@
 import type { Operation } from '../../inference/call.ts'
+import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from '../answer-reader.ts'
+import { malformedFailure } from '../failures.ts'
 import type { ExchangeFailure } from '../provider.ts'
-import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from './answer-reader.ts'
-import { inStreamFailure, malformedFailure } from './errors.ts'
+import { inStreamFailure } from './errors.ts'
 import { outputBytesOf } from './relay-stream.ts'
 import { readOpenAiUsage } from './usage.ts'
 

@@ -1,6 +1,7 @@
+import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from '../answer-reader.ts'
+import { cutFailure, malformedFailure } from '../failures.ts'
 import type { AttemptOutput, ExchangeFailure } from '../provider.ts'
-import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from './answer-reader.ts'
-import { cutFailure, inStreamFailure, malformedFailure } from './errors.ts'
+import { inStreamFailure } from './errors.ts'
 import { PlainTextFrame } from './plain-text-frame.ts'
 import { readOpenAiUsage } from './usage.ts'
 

@@ -1,18 +1,20 @@
 import type { Dispatcher } from 'undici'
-import { GatewayError } from '../../errors.ts'
-import type { Cancellation } from '../../inference/cancellation.ts'
-import type { UpstreamOrigin } from '../../upstream/upstream-client.ts'
-import type { AttemptOutput, ExchangeFailure, ExchangeResult } from '../provider.ts'
+import { GatewayError } from '../errors.ts'
+import type { Cancellation } from '../inference/cancellation.ts'
+import type { UpstreamOrigin } from '../upstream/upstream-client.ts'
 import { type AnswerFacts, type AnswerReader, noFacts } from './answer-reader.ts'
-import { connectionFailure, malformedFailure, readOpenAiError } from './errors.ts'
+import { connectionFailure, malformedFailure, type ResponseHeaders } from './failures.ts'
+import type { AttemptOutput, ExchangeFailure, ExchangeResult } from './provider.ts'
 
 export interface ExchangeRequest {
   path: string
   headers: string[]
-  body: Buffer
+  body: Buffer | null
   stream: boolean
-  /** Replaced wherever the provider echoes it. */
-  credential: string | undefined
+  /** The media type of a streamed answer; `text/event-stream` unless given. */
+  streamType?: string
+  /** What an answer with another status than 200 means; its body may be cut or nonsense. */
+  readError(status: number, headers: ResponseHeaders, body: Buffer): ExchangeFailure
   firstByteTimeoutMs: number
   idleTimeoutMs: number
   cancellation: Cancellation
@@ -58,7 +60,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined
   #sent = false
   #status: number | undefined
-  #headers: Record<string, string | string[] | undefined> = {}
+  #headers: ResponseHeaders = {}
   #errorBody: Buffer[] | undefined
   #errorBytes = 0
   readonly #resume = (): void => this.#controller?.resume()
@@ -113,7 +115,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     const type = String(headers['content-type'] ?? '')
     if (encoding !== undefined && encoding !== 'identity') {
       this.#fail(malformedFailure('a compressed body that was not asked for'))
-    } else if (this.#request.stream && !type.startsWith('text/event-stream')) {
+    } else if (this.#request.stream && !type.startsWith(this.#request.streamType ?? 'text/event-stream')) {
       this.#fail(malformedFailure('a body that is no event stream'))
     }
   }
@@ -152,7 +154,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   #errorFailure(): ExchangeFailure {
     const body = Buffer.concat(this.#errorBody ?? [])
-    return readOpenAiError(this.#status ?? 502, this.#headers, body, this.#request.credential)
+    return this.#request.readError(this.#status ?? 502, this.#headers, body)
   }
 
   #fail(failure: ExchangeFailure): void {

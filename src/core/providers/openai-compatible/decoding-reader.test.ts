@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readInferenceRequest } from '../../../proxy/rest/request-body.ts'
 import type { ChatEvent } from '../../chat/event.ts'
-import { createDecodingReader } from './decoded-answer.ts'
+import { createDecodingReader } from './decoding-reader.ts'
 
 function readerFor(operation: 'chat' | 'embeddings', request: object, keepsUp = true) {
   const events: ChatEvent[] = []

@@ -1,6 +1,6 @@
-import type { FinishReason } from '../../chat/event.ts'
-import type { Usage } from '../../usage/usage.ts'
-import type { ExchangeFailure } from '../provider.ts'
+import type { FinishReason } from '../chat/event.ts'
+import type { Usage } from '../usage/usage.ts'
+import type { ExchangeFailure } from './provider.ts'
 
 /** What an answer turned out to be, as far as it has come. */
 export interface AnswerFacts {
