@@ -53,6 +53,7 @@ export async function attempt(
       cancellation: call.cancellation,
       remainingMs,
       outputTokensCap: ticket.outputTokensCap(number - 1),
+      modelOutputTokensMax: candidate.entry?.maxOutputTokens,
     }
     const deadline = deadlines.watch(call.cancellation, startedMs + remainingMs, limitMs)
     let result: ExchangeResult

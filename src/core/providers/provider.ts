@@ -49,6 +49,8 @@ export interface UpstreamCall {
   remainingMs: number
   /** What the upstream is told to answer at most, where the client has named no cap and a budget needs one. */
   outputTokensCap: number | undefined
+  /** What the catalog says the model answers at most, for upstreams that insist on a cap. */
+  modelOutputTokensMax: number | undefined
 }
 
 /** What an attempt has for the reader. Pieces that are not output yet are held back by the pipeline. */

@@ -24,6 +24,7 @@ function ask(request: object, speed = { tokensPerSecond: 0, latencyMs: 0 }, oper
       request: readInferenceRequest(operation, Buffer.from(JSON.stringify({ model: 'demo-chat', ...request }))),
       cancellation,
       outputTokensCap: undefined,
+      modelOutputTokensMax: undefined,
       remainingMs: 60_000,
     },
     {
