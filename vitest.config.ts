@@ -19,19 +19,21 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/faults/**'],
           globalSetup: ['test/support/global-setup.ts'],
-          testTimeout: 30_000,
+          // Mostly they wait for servers: more files at once than there are cores.
+          maxWorkers: 3,
+          testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },
-      // After the others, for with three gateways to each file it wants the machine for itself; two at a time, for mostly
-      // it waits.
+      // After the others, for with three gateways to each file it wants the machine for itself; three at a time, for
+      // mostly it waits.
       {
         test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
           globalSetup: ['test/faults/kit/global-setup.ts'],
           sequence: { groupOrder: 1 },
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
     ],

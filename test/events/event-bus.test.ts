@@ -270,12 +270,18 @@ describe('over Redis', () => {
       listen(await openOverRedis('a', silent, cluster.url)),
       listen(await openOverRedis('b', silent, cluster.url)),
     ]
-    a.bus.publish(keyChanged('1'))
-    await eventually('b to hear', () => b.heard.length === 1)
+    // The nodes themselves open their connections to one another anew when these are slow, and what is said meanwhile is
+    // lost: an event is a hint. So it is said until it is heard.
+    await eventually('b to hear', () => {
+      a.bus.publish(keyChanged('1'))
+      return b.heard.length > 0
+    })
     await cluster.nodes[0]?.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-    await eventually('both to be told of a gap', () => a.gaps() === 1 && b.gaps() === 1)
-    b.bus.publish(keyChanged('2'))
-    await eventually('a to hear', () => a.heard.some(({ event }) => 'keyId' in event && event.keyId === '2'))
+    await eventually('both to be told of a gap', () => a.gaps() > 0 && b.gaps() > 0)
+    await eventually('a to hear', () => {
+      b.bus.publish(keyChanged('2'))
+      return a.heard.some(({ event }) => 'keyId' in event && event.keyId === '2')
+    })
   })
 
   test('with Sentinels the events come over the master they name', async () => {
