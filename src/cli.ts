@@ -32,7 +32,7 @@ import { readLimitsOfKey } from './core/limits/rate-limits.store.ts'
 import { formatUsd } from './core/money.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { fetchText } from './core/upstream/fetch-text.ts'
+import { requestText } from './core/upstream/request.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
 import { rebuildRollups } from './core/usage/rebuild-rollups.ts'
@@ -123,7 +123,7 @@ program
         pool: database.pools.admin,
         newId: createUuidV7Source(),
         clock: createDatabaseClock(),
-        fetchText: (url: string, limits: { maxBytes: number; signal: AbortSignal }) => fetchText(client, url, limits),
+        fetchText: (url: string, limits: { maxBytes: number; signal: AbortSignal }) => requestText(client, url, limits),
       }
       const from = options.from ?? config.catalog.url
       const status = await syncCatalogCommand(

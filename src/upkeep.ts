@@ -13,7 +13,7 @@ import type { SecretDigest } from './core/routing/declared-change.ts'
 import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { fetchText } from './core/upstream/fetch-text.ts'
+import { requestText } from './core/upstream/request.ts'
 import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 
 /** What is done to the database once, however many processes serve from it: the declared configuration, the catalog. */
@@ -70,7 +70,7 @@ export async function openUpkeep(deps: UpkeepDeps): Promise<Upkeep> {
     log,
     enabled: config.catalog.sync === 'daily',
     location: config.catalog.url,
-    fetchText: (url, options) => fetchText(client, url, options),
+    fetchText: (url, options) => requestText(client, url, options),
     changed,
   })
   return {

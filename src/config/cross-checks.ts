@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { Secret } from '../core/secret.ts'
 import type { AddressGuard } from '../core/upstream/address-guard.ts'
 import type { ConfigProblem } from './problem.ts'
@@ -77,12 +76,10 @@ export function crossCheck(
 /** @returns why an upstream may not be reached there; undefined also when the URL is not one, which its field reports */
 export function hostProblem(text: string | undefined, guard: AddressGuard): string | undefined {
   const url = text === undefined ? undefined : baseUrlOf(text)
-  if (!url || guard.isAllowedPrivateHost(url.hostname)) return undefined
-  if (url.protocol === 'http:') return 'expected https, or its host among LLMGW_PRIVATE_UPSTREAMS'
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  if (!url) return undefined
+  const { protocol, hostname, port } = url
   // Names are checked when they are resolved, at each connect.
-  if (isIP(host) === 0 || guard.refusal(host, host) === undefined) return undefined
-  return 'expected a public address, or this one among LLMGW_PRIVATE_UPSTREAMS'
+  return guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
 }
 
 function secretOf(key: unknown): string | undefined {

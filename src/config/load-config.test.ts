@@ -122,7 +122,7 @@ test.each<[string, Environment, string[]]>([
   [
     'a private base URL',
     { OPENAI_API_KEY: 'sk-1', OPENAI_BASE_URL: 'http://localhost:9900/v1' },
-    ['OPENAI_BASE_URL: expected https, or its host among LLMGW_PRIVATE_UPSTREAMS'],
+    ['OPENAI_BASE_URL: localhost is this machine; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.'],
   ],
   [
     'a config file that is not there',
@@ -190,9 +190,9 @@ test.each<[string, string, string[]]>([
       'providers[1].baseUrl: expected an https:// URL without user, password, query and fragment',
       'providers[2].baseUrl: expected an https:// URL without user, password, query and fragment',
       'providers[6].baseUrl: expected an https:// URL without user, password, query and fragment',
-      'providers[3].baseUrl: expected https, or its host among LLMGW_PRIVATE_UPSTREAMS',
-      'providers[4].baseUrl: expected a public address, or this one among LLMGW_PRIVATE_UPSTREAMS',
-      'providers[5].baseUrl: expected a public address, or this one among LLMGW_PRIVATE_UPSTREAMS',
+      'providers[3].baseUrl: d.example must be reached by https; name it in LLMGW_PRIVATE_UPSTREAMS to allow plain http there.',
+      'providers[4].baseUrl: 169.254.169.254 is where a cloud hands out the credentials of this machine; only this very address in LLMGW_PRIVATE_UPSTREAMS allows it.',
+      'providers[5].baseUrl: [::1] is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
     ],
   ],
   [
@@ -301,7 +301,7 @@ models:
       'limits.headersTimeoutMs: expected a whole number, found text',
       'catalog.sync: expected one of daily, off',
       'usage.journal.maxBytes: expected at least 16777216',
-      'catalog.url: expected https, or its host among LLMGW_PRIVATE_UPSTREAMS',
+      'catalog.url: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
     ],
   ],
 ])('a file is refused with %s', (_what, text, expected) => {
@@ -320,7 +320,7 @@ test('problems of the environment do not hide those of the file', () => {
   const text = 'providers: [{ name: a, type: openai-compatible, baseUrl: "http://10.0.0.1" }]'
   expect(problemsOf(loadYaml(text, { LLMGW_PORT: 'x', OPENAI_API_KEY: 'sk-1' }))).toEqual([
     'LLMGW_PORT: expected a whole number from 0 to 65535',
-    'providers[0].baseUrl: expected https, or its host among LLMGW_PRIVATE_UPSTREAMS',
+    'providers[0].baseUrl: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
   ])
 })
 

@@ -1,11 +1,18 @@
-import { isIP } from 'node:net'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type AddressGuard, AddressRefusedError } from './address-guard.ts'
+import { createGuardedAgents, type GuardedAgents } from './guarded-agent.ts'
+import { createVettedLookup, type VettedLookup } from './vetted-lookup.ts'
 
 /** The one way out of the process: connection pools per origin, each connection vetted by the address guard. */
 export interface UpstreamClient {
-  /** @throws RangeError when the URL is not one we may send credentials to */
+  /**
+   * Whoever opens the same origin shares its connections, so that those to an unchanged upstream survive a reload.
+   *
+   * @throws RangeError when the URL is not one we may send credentials to
+   */
   openOrigin(baseUrl: string, options?: OriginOptions): UpstreamOrigin
+  /** For libraries that insist on doing HTTP themselves. */
+  openAgents(options?: OriginOptions): GuardedAgents
 }
 
 export interface OriginOptions {
@@ -16,6 +23,7 @@ export interface UpstreamOrigin {
   /** The path of the base URL without a trailing slash, to put before an endpoint's path. */
   readonly pathPrefix: string
   dispatch(options: UpstreamDispatch, handler: Dispatcher.DispatchHandler): void
+  /** Ends what is under way when nobody else has the origin open. */
   close(): Promise<void>
 }
 
@@ -29,52 +37,89 @@ export interface UpstreamDispatch {
   idleTimeoutMs: number
 }
 
+export interface UpstreamClientOptions {
+  /** Resolves names; the system's, vetted, unless given. */
+  lookup?: VettedLookup
+}
+
 const connectTimeoutMsDefault = 3_000
 /** Below what load balancers in front of providers usually keep (60 s), so that we are the one to close. */
 const keepAliveMs = 50_000
+/** To one origin: as many as there may be calls in flight, so that none waits for a connection but one with a port left. */
+const connectionsMax = 10_000
+const headerBytesMax = 32 * 1024
 
-export function createUpstreamClient(guard: AddressGuard): UpstreamClient {
+export function createUpstreamClient(
+  guard: AddressGuard,
+  { lookup = createVettedLookup(guard) }: UpstreamClientOptions = {},
+): UpstreamClient {
+  const pools = new Map<string, SharedPool>()
+
+  const openPool = (origin: string, timeout: number): Pool => {
+    const connect = buildConnector({ timeout, allowH2: false, lookup: lookup as never })
+    return new Pool(origin, {
+      connect(options, callback) {
+        const { protocol, hostname, port } = options
+        const reason = guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
+        if (reason) callback(new AddressRefusedError(reason), null)
+        else connect(options, callback)
+      },
+      connections: connectionsMax,
+      pipelining: 1,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMs,
+      maxHeaderSize: headerBytesMax,
+    })
+  }
+
   return {
     openOrigin(baseUrl, { connectTimeoutMs = connectTimeoutMsDefault } = {}) {
       const url = checkedUrl(baseUrl, guard)
-      const connect = buildConnector({ timeout: connectTimeoutMs, allowH2: false, lookup: guard.lookup as never })
-      const pool = new Pool(url.origin, {
-        connect(options, callback) {
-          const reason = isIP(options.hostname) === 0 ? undefined : guard.refusal(options.hostname, options.hostname)
-          if (reason) callback(new AddressRefusedError(reason), null)
-          else connect(options, callback)
-        },
-        pipelining: 1,
-        keepAliveTimeout: keepAliveMs,
-        keepAliveMaxTimeout: keepAliveMs,
-        maxHeaderSize: 32 * 1024,
-      })
+      const key = `${url.origin} ${connectTimeoutMs}`
+      const shared = pools.get(key) ?? { pool: openPool(url.origin, connectTimeoutMs), users: 0 }
+      shared.users++
+      pools.set(key, shared)
+      let isOpen = true
       return {
         pathPrefix: url.pathname.replace(/\/+$/, ''),
         dispatch({ method, path, headers, body, headersTimeoutMs, idleTimeoutMs }, handler) {
-          pool.dispatch(
+          shared.pool.dispatch(
             { method, path, headers, body, headersTimeout: headersTimeoutMs, bodyTimeout: idleTimeoutMs },
             handler,
           )
         },
-        close: () => pool.destroy(),
+        async close() {
+          if (!isOpen) return
+          isOpen = false
+          if (--shared.users > 0) return
+          pools.delete(key)
+          await shared.pool.destroy()
+        },
       }
     },
+    openAgents: ({ connectTimeoutMs = connectTimeoutMsDefault } = {}) =>
+      createGuardedAgents({ guard, lookup }, { connectTimeoutMs, connectionsMax, keepAliveMs }),
   }
+}
+
+interface SharedPool {
+  pool: Pool
+  /** Who has it open. */
+  users: number
 }
 
 function checkedUrl(baseUrl: string, guard: AddressGuard): URL {
   const url = URL.parse(baseUrl)
+  // The text may be anything, a URL with a password included: it is not repeated.
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new RangeError(`"${baseUrl}" is not an http(s) URL.`)
+    throw new RangeError('The base URL is not an http(s) URL.')
   }
-  if (url.username || url.password || url.search || url.hash) {
+  // An empty query or fragment leaves no trace in the parsed URL.
+  if (url.username || url.password || /[?#]/.test(baseUrl)) {
     throw new RangeError(`The base URL of ${url.host} must not carry credentials, a query or a fragment.`)
   }
-  if (url.protocol === 'http:' && !guard.isAllowedPrivateHost(url.hostname)) {
-    throw new RangeError(
-      `${url.host} must be reached by https; name it in LLMGW_PRIVATE_UPSTREAMS to allow plain http there.`,
-    )
-  }
+  const { protocol, hostname, port } = url
+  const reason = guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
+  if (reason) throw new RangeError(reason)
   return url
 }
