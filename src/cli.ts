@@ -31,12 +31,11 @@ import { createKeys } from './core/keys/keys.ts'
 import { readLimitsOfKey } from './core/limits/rate-limits.store.ts'
 import { formatUsd } from './core/money.ts'
 import { StartRefusal } from './core/start-refusal.ts'
-import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { requestText } from './core/upstream/request.ts'
-import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
 import { rebuildRollups } from './core/usage/rebuild-rollups.ts'
 import { rerate } from './core/usage/rerate.ts'
+import { openWayOut } from './outbound.ts'
 
 const loader = createConfigLoader(process.env)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -118,7 +117,7 @@ program
   .option('--json', 'print JSON')
   .action((options) =>
     withDatabase(async (database, config) => {
-      const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
+      const client = openWayOut(config.settings)
       const deps = {
         pool: database.pools.admin,
         newId: createUuidV7Source(),

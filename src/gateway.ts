@@ -35,11 +35,10 @@ import { loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
 import { route } from './core/routing/route.ts'
 import { readActiveVersion, readStoredRouting, type StoredProvider } from './core/routing/snapshot.store.ts'
 import { createSnapshots } from './core/routing/snapshots.ts'
-import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { createUpstreamClient } from './core/upstream/upstream-client.ts'
 import { registerAccountingMetrics } from './ops/accounting-metrics.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
+import { openWayOut } from './outbound.ts'
 import { createRestServer } from './proxy/rest/server.ts'
 import { rejected, type Upkeep } from './upkeep.ts'
 
@@ -98,7 +97,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   }
   const { config, log, clock, pools, registry, events } = deps
   const ids = createUuidV7Source()
-  const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
+  const client = openWayOut(config.settings)
 
   const { bundledNameResolver } = await import('./core/catalog/genai-prices.ts')
   const resolveName = bundledNameResolver()

@@ -12,9 +12,8 @@ import { applyDeclaredConfiguration } from './core/routing/declared.ts'
 import type { SecretDigest } from './core/routing/declared-change.ts'
 import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
 import { StartRefusal } from './core/start-refusal.ts'
-import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { requestText } from './core/upstream/request.ts'
-import { createUpstreamClient } from './core/upstream/upstream-client.ts'
+import { openWayOut } from './outbound.ts'
 
 /** What is done to the database once, however many processes serve from it: the declared configuration, the catalog. */
 export interface Upkeep {
@@ -64,7 +63,7 @@ export async function openUpkeep(deps: UpkeepDeps): Promise<Upkeep> {
   if (!applied.ok) throw rejected(applied.problems)
   if (imported.status === 'succeeded' && imported.isChanged) changed()
 
-  const client = createUpstreamClient(createAddressGuard(config.settings.privateUpstreams))
+  const client = openWayOut(config.settings)
   const sync = createDailyCatalogSync({
     ...catalog,
     log,

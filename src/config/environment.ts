@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { parseRedisUrl } from '../core/redis/redis-url.ts'
 import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
+import { createProxies, readProxyUrl } from '../core/upstream/proxies.ts'
 import { nearestName } from './nearest-name.ts'
 import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
 import { openAiBaseUrl } from './providers/openai.ts'
@@ -28,6 +29,11 @@ export interface EnvironmentSettings {
   readonly keyPepper: Secret | undefined
   /** Hosts, addresses and CIDR ranges, as `createAddressGuard` takes them. */
   readonly privateUpstreams: readonly string[]
+  readonly proxies: {
+    readonly http: Secret | undefined
+    readonly https: Secret | undefined
+    readonly direct: string | undefined
+  }
   readonly migrate: 'auto' | 'off'
   readonly logLevel: LogLevel
   /** How long after SIGTERM new calls are still accepted, while readiness already says no. */
@@ -103,6 +109,25 @@ export const environmentSchema = z.object({
     .describe(
       'Upstreams that may be reached although they are private, plain http allowed: hosts, addresses and CIDR ranges, with commas between them.',
     ),
+  HTTPS_PROXY: secretField(proxyCheck)
+    .optional()
+    .describe(
+      'The proxy through which https upstreams are reached: `http://user:password@host:port`. Lower case wins, here and in the next two.',
+    ),
+  HTTP_PROXY: secretField(proxyCheck)
+    .optional()
+    .describe('The same for upstreams by plain http; it is asked for a tunnel, too.'),
+  NO_PROXY: z
+    .string()
+    .superRefine((text, context) => {
+      const message = problemOf(() => createProxies({ http: undefined, https: undefined, direct: text }))
+      if (message) context.addIssue({ code: 'custom', message })
+    })
+    .optional()
+    .meta({ type: 'list' })
+    .describe(
+      'Upstreams that are reached without a proxy: hosts with all below them, addresses, CIDR ranges, `host:port`, or `*`. This machine always is.',
+    ),
   LLMGW_MIGRATE: z
     .enum(['auto', 'off'])
     .default('auto')
@@ -136,7 +161,12 @@ export const secretVariables = [
   'LLMGW_MASTER_KEY',
   'LLMGW_KEY_PEPPER',
   'OPENAI_API_KEY',
+  'HTTPS_PROXY',
+  'HTTP_PROXY',
 ] as const
+
+/** Known in lower case, too, by custom; most programs prefer it. */
+const proxyVariables: readonly string[] = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY']
 
 const variableNames = Object.keys(environmentSchema.shape)
 const knownNames = [...variableNames, ...secretVariables.map((name) => `${name}_FILE`), ...reservedVariables]
@@ -148,7 +178,10 @@ const serviceLink = /^LLMGW_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)
 export function parseEnvironment(environment: Environment, readFile: ReadFile): Parsed<EnvironmentSettings> {
   const problems: ConfigProblem[] = []
   const given: Record<string, unknown> = {}
-  for (const name of variableNames) if (environment[name]) given[name] = environment[name]
+  for (const name of variableNames) {
+    const value = (proxyVariables.includes(name) && environment[name.toLowerCase()]) || environment[name]
+    if (value) given[name] = value
+  }
   for (const name of secretVariables) {
     const path = environment[`${name}_FILE`]
     if (!path) continue
@@ -243,6 +276,7 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     masterKey: variables.LLMGW_MASTER_KEY,
     keyPepper: variables.LLMGW_KEY_PEPPER,
     privateUpstreams: variables.LLMGW_PRIVATE_UPSTREAMS,
+    proxies: { https: variables.HTTPS_PROXY, http: variables.HTTP_PROXY, direct: variables.NO_PROXY },
     migrate: variables.LLMGW_MIGRATE,
     logLevel: variables.LLMGW_LOG_LEVEL,
     drainDelayMs: variables.LLMGW_DRAIN_DELAY_MS,
@@ -298,6 +332,20 @@ function databaseUrlCheck(text: string): ReturnType<SecretCheck> {
 function redisUrlCheck(text: string): ReturnType<SecretCheck> {
   const parsed = parseRedisUrl(text)
   return 'problem' in parsed ? parsed.problem : undefined
+}
+
+function proxyCheck(text: string): ReturnType<SecretCheck> {
+  return problemOf(() => readProxyUrl(text))
+}
+
+/** @returns the words of what is thrown, which are fit to show */
+function problemOf(read: () => unknown): string | undefined {
+  try {
+    read()
+    return undefined
+  } catch (error) {
+    return error instanceof RangeError ? error.message : 'cannot be read'
+  }
 }
 
 function isHostOrRange(entry: string): boolean {

@@ -125,6 +125,14 @@ test.each<[string, Environment, string[]]>([
     ['OPENAI_BASE_URL: localhost is this machine; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.'],
   ],
   [
+    'a proxy of another kind, and hosts without one that are none',
+    { HTTPS_PROXY: 'socks5://hunter2@proxy:1080', no_proxy: '10.0.0.0/99' },
+    [
+      'HTTPS_PROXY: expected http://host:port or https://host:port, with user:password@ where it asks for them',
+      'NO_PROXY: expected hosts, addresses and CIDR ranges, with commas between them; found 10.0.0.0/99',
+    ],
+  ],
+  [
     'a config file that is not there',
     { LLMGW_CONFIG: 'x.yaml' },
     ['LLMGW_CONFIG: expected a file that can be read (ENOENT)'],
@@ -314,6 +322,13 @@ test('private upstreams are reached when the environment names them, by plain ht
     - { name: b, type: openai-compatible, baseUrl: 'https://10.1.2.3' }`
   const { declared } = configOf(loadYaml(text, { LLMGW_PRIVATE_UPSTREAMS: 'localhost, 10.0.0.0/8' }))
   expect(declared.providers).toMatchObject([{ baseUrl: 'http://localhost:9900/v1' }, { baseUrl: 'https://10.1.2.3' }])
+})
+
+test('proxies are read by their names in lower case, too, which win', () => {
+  const environment = { HTTPS_PROXY: 'http://upper', https_proxy: 'http://u:p@lower', HTTP_PROXY: '', NO_PROXY: 'a' }
+  const { https, http, direct } = configOf(load(environment)).settings.proxies
+  expect([https?.reveal(), http, direct]).toEqual(['http://u:p@lower', undefined, 'a'])
+  expect(JSON.stringify(https)).not.toContain('u:p')
 })
 
 test('problems of the environment do not hide those of the file', () => {

@@ -1,7 +1,8 @@
 import http, { type ClientRequestArgs } from 'node:http'
 import https, { type RequestOptions } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type AddressGuard, AddressRefusedError } from './address-guard.ts'
+import { type AddressGuard, AddressRefusedError, type Target } from './address-guard.ts'
 import type { VettedLookup } from './vetted-lookup.ts'
 
 /** For libraries that bring their own HTTP, such as the AWS SDK: every connection of these is vetted when it is made. */
@@ -19,10 +20,12 @@ export interface GuardedAgentOptions {
   keepAliveMs: number
 }
 
-/** The way out that both agents share with everything else. */
+/** What decides about a connection, and how it is made. */
 export interface Vetting {
   guard: AddressGuard
   lookup: VettedLookup
+  /** @returns undefined when the target is connected to directly */
+  tunnelTo(target: Target, timeoutMs: number): Promise<Socket> | undefined
 }
 
 export function createGuardedAgents(
@@ -44,6 +47,7 @@ export function createGuardedAgents(
 }
 
 type Connected = (error: Error | null, socket: Duplex) => void
+type Connect = (options: { lookup: never } | { socket: Socket }) => Duplex | null | undefined
 
 class GuardedHttpAgent extends http.Agent {
   readonly #vetting: Vetting
@@ -56,10 +60,11 @@ class GuardedHttpAgent extends http.Agent {
   }
 
   override createConnection(options: ClientRequestArgs, callback?: Connected): Duplex | null | undefined {
-    const refused = refusedConnection(this.#vetting, 'http:', options, callback)
-    if (refused) return undefined
-    const socket = super.createConnection({ ...options, lookup: this.#vetting.lookup as never }, callback)
-    return connectingWithin(socket, 'connect', this.#connectTimeoutMs, options)
+    const connect: Connect = (given) =>
+      'socket' in given
+        ? given.socket
+        : connectingWithin(super.createConnection({ ...options, ...given }), 'connect', this.#connectTimeoutMs, options)
+    return connectGuarded(this.#vetting, 'http:', options, this.#connectTimeoutMs, connect, callback)
   }
 }
 
@@ -74,27 +79,41 @@ class GuardedHttpsAgent extends https.Agent {
   }
 
   override createConnection(options: RequestOptions, callback?: Connected): Duplex | null | undefined {
-    const refused = refusedConnection(this.#vetting, 'https:', options, callback)
-    if (refused) return undefined
-    const socket = super.createConnection({ ...options, lookup: this.#vetting.lookup as never }, callback)
-    return connectingWithin(socket, 'secureConnect', this.#connectTimeoutMs, options)
+    const connect: Connect = (given) =>
+      connectingWithin(
+        super.createConnection({ ...options, ...given } as RequestOptions),
+        'secureConnect',
+        this.#connectTimeoutMs,
+        options,
+      )
+    return connectGuarded(this.#vetting, 'https:', options, this.#connectTimeoutMs, connect, callback)
   }
 }
 
-/** @returns whether it was; the request then ends with the reason as its error */
-function refusedConnection(
-  { guard }: Vetting,
-  protocol: string,
+/** @returns the connection being made, or undefined when the callback will be told of it, or why there is none */
+function connectGuarded(
+  { guard, lookup, tunnelTo }: Vetting,
+  protocol: 'http:' | 'https:',
   options: ClientRequestArgs,
+  timeoutMs: number,
+  connect: Connect,
   callback: Connected | undefined,
-): boolean {
-  const hostname = options.host ?? options.hostname ?? 'localhost'
-  const port = options.port === undefined || options.port === null ? undefined : Number(options.port)
-  const reason = options.socketPath
-    ? 'A socket in the file system is no upstream.'
-    : guard.targetRefusal({ protocol, hostname, port })
-  if (reason) process.nextTick(() => callback?.(new AddressRefusedError(reason), undefined as never))
-  return reason !== undefined
+): Duplex | null | undefined {
+  const fail = (error: unknown): void => callback?.(error as Error, undefined as never)
+  const target = {
+    protocol,
+    hostname: options.host ?? options.hostname ?? 'localhost',
+    port: options.port === undefined || options.port === null ? undefined : Number(options.port),
+  }
+  const reason = options.socketPath ? 'A socket in the file system is no upstream.' : guard.targetRefusal(target)
+  if (reason) {
+    process.nextTick(fail, new AddressRefusedError(reason))
+    return undefined
+  }
+  const tunnel = tunnelTo(target, timeoutMs)
+  if (!tunnel) return connect({ lookup: lookup as never })
+  void tunnel.then((socket) => callback?.(null, connect({ socket }) as Duplex), fail)
+  return undefined
 }
 
 function connectingWithin(

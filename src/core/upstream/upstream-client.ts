@@ -1,6 +1,8 @@
 import { buildConnector, type Dispatcher, Pool } from 'undici'
-import { type AddressGuard, AddressRefusedError } from './address-guard.ts'
-import { createGuardedAgents, type GuardedAgents } from './guarded-agent.ts'
+import { type AddressGuard, AddressRefusedError, createAddressGuard, type Target } from './address-guard.ts'
+import { createGuardedAgents, type GuardedAgents, type Vetting } from './guarded-agent.ts'
+import { noProxies, type Proxies } from './proxies.ts'
+import { openTunnel } from './tunnel.ts'
 import { createVettedLookup, type VettedLookup } from './vetted-lookup.ts'
 
 /** The one way out of the process: connection pools per origin, each connection vetted by the address guard. */
@@ -38,8 +40,9 @@ export interface UpstreamDispatch {
 }
 
 export interface UpstreamClientOptions {
-  /** Resolves names; the system's, vetted, unless given. */
+  /** Resolves names of upstreams; as the system does it, vetted, unless given. */
   lookup?: VettedLookup
+  proxies?: Proxies
 }
 
 const connectTimeoutMsDefault = 3_000
@@ -51,18 +54,27 @@ const headerBytesMax = 32 * 1024
 
 export function createUpstreamClient(
   guard: AddressGuard,
-  { lookup = createVettedLookup(guard) }: UpstreamClientOptions = {},
+  { lookup = createVettedLookup(guard), proxies = noProxies }: UpstreamClientOptions = {},
 ): UpstreamClient {
   const pools = new Map<string, SharedPool>()
+  const tunnelTo = tunnelsThrough(proxies)
 
   const openPool = (origin: string, timeout: number): Pool => {
     const connect = buildConnector({ timeout, allowH2: false, lookup: lookup as never })
     return new Pool(origin, {
       connect(options, callback) {
-        const { protocol, hostname, port } = options
-        const reason = guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
-        if (reason) callback(new AddressRefusedError(reason), null)
-        else connect(options, callback)
+        const target = targetOf(options)
+        const reason = guard.targetRefusal(target)
+        if (reason) return callback(new AddressRefusedError(reason), null)
+        const tunnel = tunnelTo(target, timeout)
+        if (!tunnel) return connect(options, callback)
+        void tunnel.then(
+          (httpSocket) => {
+            if (target.protocol === 'https:') connect({ ...options, httpSocket }, callback)
+            else callback(null, httpSocket)
+          },
+          (error: Error) => callback(error, null),
+        )
       },
       connections: connectionsMax,
       pipelining: 1,
@@ -98,7 +110,7 @@ export function createUpstreamClient(
       }
     },
     openAgents: ({ connectTimeoutMs = connectTimeoutMsDefault } = {}) =>
-      createGuardedAgents({ guard, lookup }, { connectTimeoutMs, connectionsMax, keepAliveMs }),
+      createGuardedAgents({ guard, lookup, tunnelTo }, { connectTimeoutMs, connectionsMax, keepAliveMs }),
   }
 }
 
@@ -118,8 +130,28 @@ function checkedUrl(baseUrl: string, guard: AddressGuard): URL {
   if (url.username || url.password || /[?#]/.test(baseUrl)) {
     throw new RangeError(`The base URL of ${url.host} must not carry credentials, a query or a fragment.`)
   }
-  const { protocol, hostname, port } = url
-  const reason = guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
+  const reason = guard.targetRefusal(targetOf(url))
   if (reason) throw new RangeError(reason)
   return url
+}
+
+/** @param url - a parsed one, or what undici makes of it; its port is empty for that of the protocol */
+const targetOf = ({ protocol, hostname, port }: { protocol: string; hostname: string; port: string }): Target => ({
+  protocol,
+  hostname,
+  port: port ? Number(port) : undefined,
+})
+
+function tunnelsThrough(proxies: Proxies): Vetting['tunnelTo'] {
+  const lookups = new Map<string, VettedLookup>()
+  return (target, timeoutMs) => {
+    const proxy = proxies.proxyFor(target)
+    if (!proxy) return undefined
+    const { protocol, hostname } = target
+    // The operator's, like the host itself: the proxy may have any address.
+    const lookup = lookups.get(proxy.hostname) ?? createVettedLookup(createAddressGuard([proxy.hostname]))
+    lookups.set(proxy.hostname, lookup)
+    const port = target.port ?? (protocol === 'https:' ? 443 : 80)
+    return openTunnel(proxy, { hostname, port, timeoutMs, lookup })
+  }
 }
