@@ -97,7 +97,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   }
   const { config, log, clock, pools, registry, events } = deps
   const ids = createUuidV7Source()
-  const client = openWayOut(config.settings)
+  const client = openWayOut(config.settings, log)
 
   const { bundledNameResolver } = await import('./core/catalog/genai-prices.ts')
   const resolveName = bundledNameResolver()

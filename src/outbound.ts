@@ -1,13 +1,21 @@
 import type { EnvironmentSettings } from './config/environment.ts'
+import type { Log } from './core/log.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
 import { createProxies } from './core/upstream/proxies.ts'
 import { createUpstreamClient, type UpstreamClient } from './core/upstream/upstream-client.ts'
 
-/** The way out of a process, as its environment has it. */
-export function openWayOut({
-  privateUpstreams,
-  proxies: { http, https, direct },
-}: Pick<EnvironmentSettings, 'privateUpstreams' | 'proxies'>): UpstreamClient {
-  const proxies = createProxies({ http: http?.reveal(), https: https?.reveal(), direct })
-  return createUpstreamClient(createAddressGuard(privateUpstreams), { proxies })
+/**
+ * The way out of a process, as its environment has it.
+ *
+ * @param log - left out where whoever asks is told anyway, as on the command line
+ */
+export function openWayOut(
+  { privateUpstreams, proxies }: Pick<EnvironmentSettings, 'privateUpstreams' | 'proxies'>,
+  log?: Log,
+): UpstreamClient {
+  const { http, https, direct } = proxies
+  return createUpstreamClient(createAddressGuard(privateUpstreams), {
+    proxies: createProxies({ http: http?.reveal(), https: https?.reveal(), direct }),
+    ...(log && { log }),
+  })
 }

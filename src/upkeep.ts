@@ -63,7 +63,7 @@ export async function openUpkeep(deps: UpkeepDeps): Promise<Upkeep> {
   if (!applied.ok) throw rejected(applied.problems)
   if (imported.status === 'succeeded' && imported.isChanged) changed()
 
-  const client = openWayOut(config.settings)
+  const client = openWayOut(config.settings, log)
   const sync = createDailyCatalogSync({
     ...catalog,
     log,

@@ -3,6 +3,7 @@ import https, { type RequestOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type AddressGuard, AddressRefusedError, type Target } from './address-guard.ts'
+import type { ConnectLog } from './connect-log.ts'
 import type { VettedLookup } from './vetted-lookup.ts'
 
 /** For libraries that bring their own HTTP, such as the AWS SDK: every connection of these is vetted when it is made. */
@@ -26,6 +27,7 @@ export interface Vetting {
   lookup: VettedLookup
   /** @returns undefined when the target is connected to directly */
   tunnelTo(target: Target, timeoutMs: number): Promise<Socket> | undefined
+  report: ConnectLog
 }
 
 export function createGuardedAgents(
@@ -92,18 +94,21 @@ class GuardedHttpsAgent extends https.Agent {
 
 /** @returns the connection being made, or undefined when the callback will be told of it, or why there is none */
 function connectGuarded(
-  { guard, lookup, tunnelTo }: Vetting,
+  { guard, lookup, tunnelTo, report }: Vetting,
   protocol: 'http:' | 'https:',
   options: ClientRequestArgs,
   timeoutMs: number,
   connect: Connect,
   callback: Connected | undefined,
 ): Duplex | null | undefined {
-  const fail = (error: unknown): void => callback?.(error as Error, undefined as never)
   const target = {
     protocol,
     hostname: options.host ?? options.hostname ?? 'localhost',
     port: options.port === undefined || options.port === null ? undefined : Number(options.port),
+  }
+  const fail = (error: Error): void => {
+    report(target, error)
+    callback?.(error, undefined as never)
   }
   const reason = options.socketPath ? 'A socket in the file system is no upstream.' : guard.targetRefusal(target)
   if (reason) {
@@ -111,7 +116,15 @@ function connectGuarded(
     return undefined
   }
   const tunnel = tunnelTo(target, timeoutMs)
-  if (!tunnel) return connect({ lookup: lookup as never })
+  if (!tunnel) {
+    const socket = connect({ lookup: lookup as never })
+    let connecting = true
+    socket?.once('connect', () => {
+      connecting = false
+    })
+    socket?.once('error', (error) => connecting && report(target, error))
+    return socket
+  }
   void tunnel.then((socket) => callback?.(null, connect({ socket }) as Duplex), fail)
   return undefined
 }

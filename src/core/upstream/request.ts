@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { AddressRefusedError } from './address-guard.ts'
+import { messageOf } from './error-message.ts'
 import type { UpstreamClient } from './upstream-client.ts'
 
 /** One request that is no inference: for a token, a price list, a webhook. */
@@ -193,10 +194,4 @@ function toRequestError(error: Error, host: string): RequestError {
     return new RequestError('timeout', `${host} was silent for too long.`, { cause: error })
   }
   return new RequestError('unreachable', `${host} could not be reached: ${messageOf(error)}`, { cause: error })
-}
-
-/** Of several addresses each has an error of its own, and their sum has no words. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ')
-  return error instanceof Error ? error.message : String(error)
 }

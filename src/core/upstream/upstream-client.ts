@@ -1,5 +1,7 @@
 import { buildConnector, type Dispatcher, Pool } from 'undici'
+import type { Log } from '../log.ts'
 import { type AddressGuard, AddressRefusedError, createAddressGuard, type Target } from './address-guard.ts'
+import { createConnectLog } from './connect-log.ts'
 import { createGuardedAgents, type GuardedAgents, type Vetting } from './guarded-agent.ts'
 import { noProxies, type Proxies } from './proxies.ts'
 import { openTunnel } from './tunnel.ts'
@@ -43,6 +45,8 @@ export interface UpstreamClientOptions {
   /** Resolves names of upstreams; as the system does it, vetted, unless given. */
   lookup?: VettedLookup
   proxies?: Proxies
+  /** Told, now and then, why an upstream cannot be connected to. */
+  log?: Pick<Log, 'warn'>
 }
 
 const connectTimeoutMsDefault = 3_000
@@ -54,16 +58,21 @@ const headerBytesMax = 32 * 1024
 
 export function createUpstreamClient(
   guard: AddressGuard,
-  { lookup = createVettedLookup(guard), proxies = noProxies }: UpstreamClientOptions = {},
+  { lookup = createVettedLookup(guard), proxies = noProxies, log = { warn: () => {} } }: UpstreamClientOptions = {},
 ): UpstreamClient {
   const pools = new Map<string, SharedPool>()
   const tunnelTo = tunnelsThrough(proxies)
+  const report = createConnectLog(log)
 
   const openPool = (origin: string, timeout: number): Pool => {
     const connect = buildConnector({ timeout, allowH2: false, lookup: lookup as never })
     return new Pool(origin, {
-      connect(options, callback) {
+      connect(options, done) {
         const target = targetOf(options)
+        const callback: typeof done = (...result) => {
+          if (result[0]) report(target, result[0])
+          done(...result)
+        }
         const reason = guard.targetRefusal(target)
         if (reason) return callback(new AddressRefusedError(reason), null)
         const tunnel = tunnelTo(target, timeout)
@@ -110,7 +119,7 @@ export function createUpstreamClient(
       }
     },
     openAgents: ({ connectTimeoutMs = connectTimeoutMsDefault } = {}) =>
-      createGuardedAgents({ guard, lookup, tunnelTo }, { connectTimeoutMs, connectionsMax, keepAliveMs }),
+      createGuardedAgents({ guard, lookup, tunnelTo, report }, { connectTimeoutMs, connectionsMax, keepAliveMs }),
   }
 }
 
