@@ -107,7 +107,7 @@ export const environmentSchema = z.object({
     .default([])
     .meta({ type: 'list' })
     .describe(
-      'Upstreams that may be reached although they are private, plain http allowed: hosts, addresses and CIDR ranges, with commas between them.',
+      'Upstreams that may be reached although they are private, plain http and all ports allowed: hosts, addresses and CIDR ranges, with commas between them.',
     ),
   HTTPS_PROXY: secretField(proxyCheck)
     .optional()

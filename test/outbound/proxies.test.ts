@@ -6,6 +6,7 @@ import { createProxies, type ProxySettings } from '../../src/core/upstream/proxi
 import { request } from '../../src/core/upstream/request.ts'
 import { createUpstreamClient, type UpstreamClient } from '../../src/core/upstream/upstream-client.ts'
 import { freePort } from '../support/free-port.ts'
+import { openTestGateway } from '../support/gateway.ts'
 import { type ScriptedProxy, startScriptedProxy } from '../support/scripted-proxy.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
@@ -119,4 +120,29 @@ test('a proxy that says nothing is given up', async () => {
   const { httpAgent } = clientWith().openAgents({ connectTimeoutMs: 20 })
   const failed = new Promise((resolve) => getPlain(plain, { agent: httpAgent }).on('error', resolve))
   expect(String(await failed)).toContain('did not connect to models.invalid:8000 within 20 ms.')
+})
+
+test('the gateway goes through the proxy of its environment', async () => {
+  const upstream = await startScriptedUpstream()
+  const between = await startScriptedProxy(Number(new URL(upstream.baseUrl).port))
+  await using gateway = await openTestGateway({
+    environment: {
+      http_proxy: `http://user:p4ss@127.0.0.1:${between.port}`,
+      LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32,models.invalid',
+    },
+    file: {
+      providers: [{ name: 'far', type: 'openai-compatible', baseUrl: plain, passthroughModels: true }],
+    },
+  })
+  expect((await gateway.chat({ model: 'far/m' })).status).toBe(200)
+  expect(between.tunnels).toMatchObject([{ target: 'models.invalid:8000' }])
+  // Those on this machine are reached as before.
+  expect((await gateway.chat()).status).toBe(200)
+  await between.close()
+  await upstream.close()
+  expect((await gateway.chat({ model: 'far/m' })).status).toBe(502)
+  expect(between.tunnels).toHaveLength(1)
+  const told = JSON.stringify(gateway.logLines)
+  expect(told).toContain(`The proxy 127.0.0.1:${between.port} could not be reached`)
+  expect(told).not.toContain('p4ss')
 })

@@ -49,56 +49,63 @@ export function createGuardedAgents(
 }
 
 type Connected = (error: Error | null, socket: Duplex) => void
-type Connect = (options: { lookup: never } | { socket: Socket }) => Duplex | null | undefined
+
+/** How one of the agents makes a connection, once it may: by itself, or over one that is there already. */
+interface Making {
+  protocol: 'http:' | 'https:'
+  /** The event that says it is usable. */
+  connected: 'connect' | 'secureConnect'
+  timeoutMs: number
+  make(given: { lookup: never } | { socket: Socket }): Duplex | null | undefined
+}
 
 class GuardedHttpAgent extends http.Agent {
   readonly #vetting: Vetting
-  readonly #connectTimeoutMs: number
+  readonly #timeoutMs: number
 
   constructor(vetting: Vetting, connectTimeoutMs: number, options: http.AgentOptions) {
     super(options)
     this.#vetting = vetting
-    this.#connectTimeoutMs = connectTimeoutMs
+    this.#timeoutMs = connectTimeoutMs
   }
 
   override createConnection(options: ClientRequestArgs, callback?: Connected): Duplex | null | undefined {
-    const connect: Connect = (given) =>
-      'socket' in given
-        ? given.socket
-        : connectingWithin(super.createConnection({ ...options, ...given }), 'connect', this.#connectTimeoutMs, options)
-    return connectGuarded(this.#vetting, 'http:', options, this.#connectTimeoutMs, connect, callback)
+    const making: Making = {
+      protocol: 'http:',
+      connected: 'connect',
+      timeoutMs: this.#timeoutMs,
+      make: (given) => super.createConnection({ ...options, ...given }),
+    }
+    return connectGuarded(this.#vetting, making, options, callback)
   }
 }
 
 class GuardedHttpsAgent extends https.Agent {
   readonly #vetting: Vetting
-  readonly #connectTimeoutMs: number
+  readonly #timeoutMs: number
 
   constructor(vetting: Vetting, connectTimeoutMs: number, options: https.AgentOptions) {
     super(options)
     this.#vetting = vetting
-    this.#connectTimeoutMs = connectTimeoutMs
+    this.#timeoutMs = connectTimeoutMs
   }
 
   override createConnection(options: RequestOptions, callback?: Connected): Duplex | null | undefined {
-    const connect: Connect = (given) =>
-      connectingWithin(
-        super.createConnection({ ...options, ...given } as RequestOptions),
-        'secureConnect',
-        this.#connectTimeoutMs,
-        options,
-      )
-    return connectGuarded(this.#vetting, 'https:', options, this.#connectTimeoutMs, connect, callback)
+    const making: Making = {
+      protocol: 'https:',
+      connected: 'secureConnect',
+      timeoutMs: this.#timeoutMs,
+      make: (given) => super.createConnection({ ...options, ...given }),
+    }
+    return connectGuarded(this.#vetting, making, options, callback)
   }
 }
 
 /** @returns the connection being made, or undefined when the callback will be told of it, or why there is none */
 function connectGuarded(
   { guard, lookup, tunnelTo, report }: Vetting,
-  protocol: 'http:' | 'https:',
+  { protocol, connected, timeoutMs, make }: Making,
   options: ClientRequestArgs,
-  timeoutMs: number,
-  connect: Connect,
   callback: Connected | undefined,
 ): Duplex | null | undefined {
   const target = {
@@ -110,35 +117,25 @@ function connectGuarded(
     report(target, error)
     callback?.(error, undefined as never)
   }
+  const watched = (socket: Duplex | null | undefined): Duplex | null | undefined => {
+    const message = `Connecting to ${target.hostname} took more than ${timeoutMs} ms.`
+    const timer = setTimeout(() => socket?.destroy(new Error(message)), timeoutMs)
+    const reported = (error: Error): void => report(target, error)
+    const done = (): void => {
+      clearTimeout(timer)
+      socket?.off('error', reported)
+    }
+    return socket?.once('error', reported).once(connected, done).once('close', done)
+  }
   const reason = options.socketPath ? 'A socket in the file system is no upstream.' : guard.targetRefusal(target)
   if (reason) {
     process.nextTick(fail, new AddressRefusedError(reason))
     return undefined
   }
   const tunnel = tunnelTo(target, timeoutMs)
-  if (!tunnel) {
-    const socket = connect({ lookup: lookup as never })
-    let connecting = true
-    socket?.once('connect', () => {
-      connecting = false
-    })
-    socket?.once('error', (error) => connecting && report(target, error))
-    return socket
-  }
-  void tunnel.then((socket) => callback?.(null, connect({ socket }) as Duplex), fail)
+  if (!tunnel) return watched(make({ lookup: lookup as never }))
+  void tunnel.then((socket) => {
+    callback?.(null, protocol === 'http:' ? socket : (watched(make({ socket })) as Duplex))
+  }, fail)
   return undefined
-}
-
-function connectingWithin(
-  socket: Duplex | null | undefined,
-  connected: 'connect' | 'secureConnect',
-  ms: number,
-  { host }: ClientRequestArgs,
-): Duplex | null | undefined {
-  if (!socket) return socket
-  const message = `Connecting to ${host} took more than ${ms} ms.`
-  const timer = setTimeout(() => socket.destroy(new Error(message)), ms)
-  const done = (): void => clearTimeout(timer)
-  socket.once(connected, done).once('close', done)
-  return socket
 }
