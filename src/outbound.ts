@@ -1,7 +1,7 @@
 import type { EnvironmentSettings } from './config/environment.ts'
 import type { Log } from './core/log.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { createProxies } from './core/upstream/proxies.ts'
+import { createProxies, type Proxies } from './core/upstream/proxies.ts'
 import { createUpstreamClient, type UpstreamClient } from './core/upstream/upstream-client.ts'
 
 /**
@@ -13,9 +13,11 @@ export function openWayOut(
   { privateUpstreams, proxies }: Pick<EnvironmentSettings, 'privateUpstreams' | 'proxies'>,
   log?: Log,
 ): UpstreamClient {
-  const { http, https, direct } = proxies
   return createUpstreamClient(createAddressGuard(privateUpstreams), {
-    proxies: createProxies({ http: http?.reveal(), https: https?.reveal(), direct }),
+    proxies: proxiesOf(proxies),
     ...(log && { log }),
   })
 }
+
+export const proxiesOf = ({ http, https, direct }: EnvironmentSettings['proxies']): Proxies =>
+  createProxies({ http: http?.reveal(), https: https?.reveal(), direct })

@@ -7,6 +7,7 @@ import { readSchemaState } from '../core/db/migrate.ts'
 import { openPools, type Pools } from '../core/db/pools.ts'
 import type { Log } from '../core/log.ts'
 import { readRedisUrl } from '../core/redis/redis-url.ts'
+import { proxiesOf } from '../outbound.ts'
 import { type CommandData, openCommandData } from './open-database.ts'
 import { reasonOf } from './reason-of.ts'
 
@@ -188,6 +189,7 @@ async function redisFindings({ settings }: Config): Promise<Finding[]> {
 }
 
 function providerFindings({ declared, settings }: Config): Finding[] {
+  const proxies = proxiesOf(settings.proxies)
   return declared.providers.map((provider): Finding => {
     const name = `The provider ${provider.name} (${provider.type})`
     if (!provider.enabled) return { level: 'warning', text: `${name} is switched off.` }
@@ -197,6 +199,10 @@ function providerFindings({ declared, settings }: Config): Finding[] {
     }
     const isPlain = provider.baseUrl?.startsWith('http:')
     const allowed = isPlain ? ` (plain http, allowed by LLMGW_PRIVATE_UPSTREAMS=${settings.privateUpstreams})` : ''
-    return { level: 'ok', text: `${name} is declared${allowed}.` }
+    const url = provider.baseUrl === null ? null : URL.parse(provider.baseUrl)
+    const { protocol = '', hostname = '', port = '' } = url ?? {}
+    const proxy = proxies.proxyFor({ protocol, hostname, port: port ? Number(port) : undefined })
+    const through = url && proxy ? `, reached through the proxy ${proxy.hostname}:${proxy.port}` : ''
+    return { level: 'ok', text: `${name} is declared${allowed}${through}.` }
   })
 }

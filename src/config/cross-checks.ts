@@ -79,7 +79,9 @@ export function hostProblem(text: string | undefined, guard: AddressGuard): stri
   if (!url) return undefined
   const { protocol, hostname, port } = url
   // Names are checked when they are resolved, at each connect.
-  return guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
+  const reason = guard.targetRefusal({ protocol, hostname, port: port ? Number(port) : undefined })
+  // What is wrong with a setting is told without a full stop.
+  return reason?.replace(/\.$/, '')
 }
 
 function secretOf(key: unknown): string | undefined {

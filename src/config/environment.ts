@@ -98,10 +98,11 @@ export const environmentSchema = z.object({
     .string()
     .transform((text) => text.split(',').flatMap((entry) => entry.trim() || []))
     .superRefine((entries, context) => {
-      if (entries.every(isHostOrRange)) return
+      const wrong = entries.findIndex((entry) => !isHostOrRange(entry))
+      if (wrong < 0) return
       context.addIssue({
         code: 'custom',
-        message: 'expected hosts, addresses and CIDR ranges, with commas between them',
+        message: `expected hosts, addresses and CIDR ranges, without scheme and port and with commas between them; number ${wrong + 1} is none of these`,
       })
     })
     .default([])

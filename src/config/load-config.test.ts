@@ -95,7 +95,9 @@ test.each<[string, Environment, string[]]>([
   [
     'ranges that are none',
     { LLMGW_PRIVATE_UPSTREAMS: '10.0.0.0/8,10.0.0.0/' },
-    ['LLMGW_PRIVATE_UPSTREAMS: expected hosts, addresses and CIDR ranges, with commas between them'],
+    [
+      'LLMGW_PRIVATE_UPSTREAMS: expected hosts, addresses and CIDR ranges, without scheme and port and with commas between them; number 2 is none of these',
+    ],
   ],
   [
     'another database',
@@ -122,14 +124,14 @@ test.each<[string, Environment, string[]]>([
   [
     'a private base URL',
     { OPENAI_API_KEY: 'sk-1', OPENAI_BASE_URL: 'http://localhost:9900/v1' },
-    ['OPENAI_BASE_URL: localhost is this machine; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.'],
+    ['OPENAI_BASE_URL: localhost is this machine; name it in LLMGW_PRIVATE_UPSTREAMS to allow it'],
   ],
   [
     'a proxy of another kind, and hosts without one that are none',
     { HTTPS_PROXY: 'socks5://hunter2@proxy:1080', no_proxy: '10.0.0.0/99' },
     [
       'HTTPS_PROXY: expected http://host:port or https://host:port, with user:password@ where it asks for them',
-      'NO_PROXY: expected hosts, addresses and CIDR ranges, with commas between them; found 10.0.0.0/99',
+      'NO_PROXY: expected hosts, addresses and CIDR ranges, with commas between them; number 1 is none of these',
     ],
   ],
   [
@@ -192,15 +194,17 @@ test.each<[string, string, string[]]>([
       - { name: d, type: openai-compatible, baseUrl: 'http://d.example/v1' }
       - { name: e, type: openai-compatible, baseUrl: 'https://169.254.169.254/v1' }
       - { name: f, type: openai-compatible, baseUrl: 'https://[::1]/v1' }
-      - { name: g, type: openai-compatible, baseUrl: 'file:///etc/passwd' }`,
+      - { name: g, type: openai-compatible, baseUrl: 'file:///etc/passwd' }
+      - { name: h, type: openai-compatible, baseUrl: 'https://h.example:8443/v1' }`,
     [
       'providers[0].baseUrl: expected an https:// URL without user, password, query and fragment',
       'providers[1].baseUrl: expected an https:// URL without user, password, query and fragment',
       'providers[2].baseUrl: expected an https:// URL without user, password, query and fragment',
       'providers[6].baseUrl: expected an https:// URL without user, password, query and fragment',
-      'providers[3].baseUrl: d.example must be reached by https; name it in LLMGW_PRIVATE_UPSTREAMS to allow plain http there.',
-      'providers[4].baseUrl: 169.254.169.254 is where a cloud hands out the credentials of this machine; only this very address in LLMGW_PRIVATE_UPSTREAMS allows it.',
-      'providers[5].baseUrl: [::1] is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
+      'providers[3].baseUrl: d.example must be reached by https; name it in LLMGW_PRIVATE_UPSTREAMS to allow plain http there',
+      'providers[4].baseUrl: 169.254.169.254 is where a cloud hands out the credentials of this machine; only this very address in LLMGW_PRIVATE_UPSTREAMS allows it',
+      'providers[5].baseUrl: [::1] is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it',
+      'providers[7].baseUrl: h.example must be reached on port 443; name it in LLMGW_PRIVATE_UPSTREAMS to allow port 8443 there',
     ],
   ],
   [
@@ -309,7 +313,7 @@ models:
       'limits.headersTimeoutMs: expected a whole number, found text',
       'catalog.sync: expected one of daily, off',
       'usage.journal.maxBytes: expected at least 16777216',
-      'catalog.url: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
+      'catalog.url: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it',
     ],
   ],
 ])('a file is refused with %s', (_what, text, expected) => {
@@ -335,7 +339,7 @@ test('problems of the environment do not hide those of the file', () => {
   const text = 'providers: [{ name: a, type: openai-compatible, baseUrl: "http://10.0.0.1" }]'
   expect(problemsOf(loadYaml(text, { LLMGW_PORT: 'x', OPENAI_API_KEY: 'sk-1' }))).toEqual([
     'LLMGW_PORT: expected a whole number from 0 to 65535',
-    'providers[0].baseUrl: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it.',
+    'providers[0].baseUrl: 10.0.0.1 is not a public address; name it in LLMGW_PRIVATE_UPSTREAMS to allow it',
   ])
 })
 

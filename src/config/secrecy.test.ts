@@ -163,6 +163,7 @@ test('secrets in the environment are not repeated either', () => {
     'LLMGW_REDIS_PREFIX',
     'OPENAI_BASE_URL',
     'LLMGW_PRIVATE_UPSTREAMS',
+    'HTTPS_PROXY',
     'LLMGW_MIGRATE',
     'LLMGW_LOG_LEVEL',
     'LLMGW_DRAIN_DELAY_MS',

@@ -107,9 +107,12 @@ describe('what the operator names', () => {
     }
   })
 
-  test.each(['http://x', '10.0.0.0/x', '10.0.0.0/', 'host/8', 'a b', '10.0.0.0/33'])('%s is neither', (entry) => {
-    expect(() => createAddressGuard(['10.0.0.0/8', entry])).toThrow(RangeError)
-  })
+  test.each(['http://x', '10.0.0.0/x', '10.0.0.0/', 'host/8', '10/8', '10.0.0.1:8000', 'a b', '10.0.0.0/33'])(
+    '%s is neither',
+    (entry) => {
+      expect(() => createAddressGuard(['10.0.0.0/8', entry])).toThrow(RangeError)
+    },
+  )
 })
 
 describe('targets', () => {

@@ -49,7 +49,8 @@ export function createAddressGuard(privateUpstreams: readonly string[]): Address
   const allowedHosts = new Set<string>()
   for (const entry of privateUpstreams) {
     const [host = '', prefix] = entry.split('/')
-    const bare = canonicalHost(host)
+    // With a prefix only as it is usually written: `10/8` would be read as an address of one number.
+    const bare = prefix === undefined ? canonicalHost(host) : host.replace(/^\[(.*)\]$/, '$1')
     const bits = isIPv6(bare) ? 128 : 32
     if (prefix !== undefined && !/^\d{1,3}$/.test(prefix)) throw new RangeError(`Not a host or CIDR: ${entry}`)
     if (isIP(bare) === 0) {

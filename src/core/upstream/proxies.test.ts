@@ -53,8 +53,9 @@ describe('directly', () => {
     expect(wayTo(url, { ...both, direct })).toBeDefined()
   })
 
-  test.each(['10.0.0.0/33', '10.0.0.0/x', 'host/8'])('%s is refused by name', (direct) => {
-    expect(() => createProxies({ http: undefined, https: undefined, direct })).toThrow(direct)
+  test.each(['10.0.0.0/33', '10.0.0.0/x', 'host/8'])('%s is refused by its number', (wrong) => {
+    const direct = `api.example, ${wrong}`
+    expect(() => createProxies({ http: undefined, https: undefined, direct })).toThrow('number 2 is none of these')
   })
 })
 

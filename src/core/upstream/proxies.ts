@@ -61,18 +61,29 @@ function decoded(text: string): string {
   }
 }
 
-/** Names with everything below them, addresses, CIDR ranges, each with a port or without, and `*`. */
+/**
+ * Names with everything below them, addresses, CIDR ranges, each with a port or without, and `*`.
+ *
+ * @throws RangeError when one with a slash is no range
+ */
 function readDirect(text: string): (target: Target) => boolean {
+  const entries = text.split(/[\s,]+/).filter(Boolean)
+  const all = entries.includes('*')
   const ranges = new BlockList()
   const names: { name: string; port: number | undefined }[] = []
-  let all = false
-  for (const entry of text.split(/[\s,]+/).filter(Boolean)) {
-    const [, host = entry, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? []
-    const name = canonicalHost(host.replace(/^\*?\./, ''))
-    const [address = '', prefix] = host.split('/')
-    if (entry === '*') all = true
-    else if (prefix !== undefined) addRange(ranges, address, prefix)
-    else names.push({ name, port: port === undefined ? undefined : Number(port) })
+  for (const [index, entry] of entries.entries()) {
+    const [address = '', prefix] = entry.split('/')
+    if (prefix === undefined) {
+      const [, host = entry, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? []
+      const name = canonicalHost(host.replace(/^\*?\./, ''))
+      names.push({ name, port: port === undefined ? undefined : Number(port) })
+    } else if (isRange(address, prefix)) {
+      ranges.addSubnet(address, Number(prefix), familyOf(address))
+    } else {
+      throw new RangeError(
+        `expected hosts, addresses and CIDR ranges, with commas between them; number ${index + 1} is none of these`,
+      )
+    }
   }
   return ({ protocol, hostname, port = protocol === 'https:' ? 443 : 80 }) => {
     const host = canonicalHost(hostname)
@@ -86,14 +97,7 @@ function readDirect(text: string): (target: Target) => boolean {
   }
 }
 
-function addRange(ranges: BlockList, address: string, prefix: string): void {
-  const bits = isIP(address) === 4 ? 32 : 128
-  if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
-    throw new RangeError(
-      `expected hosts, addresses and CIDR ranges, with commas between them; found ${address}/${prefix}`,
-    )
-  }
-  ranges.addSubnet(address, Number(prefix), familyOf(address))
-}
+const isRange = (address: string, prefix: string): boolean =>
+  isIP(address) !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 4 ? 32 : 128)
 
 const isLoopback = (host: string): boolean => host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))

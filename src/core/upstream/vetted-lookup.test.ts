@@ -1,7 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { describe, expect, test } from 'vitest'
 import { createAddressGuard } from './address-guard.ts'
-import { createVettedLookup, type VettedLookup, type VettedLookupOptions } from './vetted-lookup.ts'
+import { atMost, createVettedLookup, type VettedLookup, type VettedLookupOptions } from './vetted-lookup.ts'
 
 const at = (address: string): LookupAddress => ({ address, family: address.includes(':') ? 6 : 4 })
 
@@ -101,7 +101,11 @@ describe('a resolver in trouble', () => {
   })
 
   test('three names at most take up a thread each, the next begins when one is done', async () => {
-    const { script, all } = scripted()
+    const { script, all } = scripted({ resolve: atMost(3, (name) => asked(name)) })
+    const asked = (name: string) => {
+      script.asked.push(name)
+      return script.answer(name)
+    }
     const answers = new Map<string, PromiseWithResolvers<LookupAddress[]>>()
     script.answer = (name) => {
       const answer = Promise.withResolvers<LookupAddress[]>()

@@ -10,9 +10,11 @@ export type VettedLookup = (
   callback: (error: Error | null, address?: string | LookupAddress[], family?: number) => void,
 ) => void
 
+/** All addresses of a name, at least one. */
+export type Resolve = (hostname: string) => Promise<LookupAddress[]>
+
 export interface VettedLookupOptions {
-  /** All addresses of a name, at least one. */
-  resolve?: (hostname: string) => Promise<LookupAddress[]>
+  resolve?: Resolve
   /** How long a connection waits for the addresses. */
   timeoutMs?: number
   /** For so long a name is not asked for again. */
@@ -22,8 +24,6 @@ export interface VettedLookupOptions {
   nowMs?: () => number
 }
 
-/** A thread of the process's pool is taken up by each; one of the four has to be left for the files. */
-const resolvingMax = 3
 const namesMax = 1_000
 
 /**
@@ -42,12 +42,11 @@ export function createVettedLookup(
 ): VettedLookup {
   const known = new LRUCache<string, { addresses: LookupAddress[]; atMs: number }>({ max: namesMax })
   const resolving = new Map<string, Promise<LookupAddress[]>>()
-  const free = slots(resolvingMax)
 
   const resolveOnce = (name: string): Promise<LookupAddress[]> => {
     const running = resolving.get(name)
     if (running) return running
-    const started = free(() => resolve(name))
+    const started = resolve(name)
       .then((addresses) => {
         known.set(name, { addresses, atMs: nowMs() })
         return addresses
@@ -94,27 +93,31 @@ export function createVettedLookup(
   }
 }
 
-const systemResolve = (hostname: string): Promise<LookupAddress[]> =>
-  new Promise((resolve, reject) => {
-    resolveBySystem(hostname, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses)))
-  })
-
 /** Runs at most so many at once, the others in the order of asking. */
-function slots(count: number): <T>(run: () => Promise<T>) => Promise<T> {
+export function atMost(count: number, resolve: Resolve): Resolve {
   const waiting: (() => void)[] = []
-  let taken = 0
-  return async (run) => {
-    if (taken < count) taken++
-    else await new Promise<void>((resolve) => waiting.push(resolve))
+  let running = 0
+  return async (hostname) => {
+    if (running < count) running++
+    else await new Promise<void>((proceed) => waiting.push(proceed))
     try {
-      return await run()
+      return await resolve(hostname)
     } finally {
       const next = waiting.shift()
       if (next) next()
-      else taken--
+      else running--
     }
   }
 }
+
+/** Each takes up a thread of the process's pool; one of the four has to be left for the files. */
+const systemResolve = atMost(
+  3,
+  (hostname) =>
+    new Promise((resolve, reject) => {
+      resolveBySystem(hostname, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses)))
+    }),
+)
 
 function within<T>(result: Promise<T>, ms: number, message: string): Promise<T> {
   return new Promise((resolve, reject) => {
