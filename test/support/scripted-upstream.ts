@@ -20,6 +20,8 @@ export type Behaviour = (response: ServerResponse, request: SeenRequest) => void
 export interface ScriptedUpstream {
   readonly baseUrl: string
   readonly requests: readonly SeenRequest[]
+  /** How many were made to it so far. */
+  readonly connections: number
   /** For all requests from now on. */
   answer(behaviour: Behaviour): void
   /** Resolves once that many requests have arrived. */
@@ -60,6 +62,8 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
       response.destroy()
     }
   })
+  let connections = 0
+  server.on('connection', () => connections++)
   const listen = async (port: number): Promise<number> => {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
@@ -77,6 +81,9 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
     baseUrl: `http://127.0.0.1:${port}/v1`,
     get requests() {
       return requests
+    },
+    get connections() {
+      return connections
     },
     answer(next) {
       behaviour = next
