@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { ChatEvent, FinishReason } from '../../chat/event.ts'
 import { type AnswerFacts, noFacts } from '../answer-reader.ts'
 import { malformedFailure } from '../failures.ts'
+import { isRecord, nonEmptyString } from '../json.ts'
 import { inStreamFailure } from '../openai/errors.ts'
 import { readOpenAiUsage } from '../openai/usage.ts'
 import type { ExchangeFailure } from '../provider.ts'
 import { ToolCalls } from './tool-calls.ts'
-import { extraMembers, finishFrom, isRecord, nonEmptyString, piecesOf, reasoningOf } from './wire.ts'
+import { extraMembers, finishFrom, piecesOf, reasoningOf } from './wire.ts'
 
 export interface CompletionOptions {
   /** Replaced wherever the provider echoes it in an error. */

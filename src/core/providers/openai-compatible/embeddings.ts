@@ -1,9 +1,10 @@
 import { type AnswerFacts, noFacts } from '../answer-reader.ts'
 import { malformedFailure } from '../failures.ts'
+import { isRecord, nonEmptyString } from '../json.ts'
 import { inStreamFailure } from '../openai/errors.ts'
 import { readOpenAiUsage } from '../openai/usage.ts'
 import type { ExchangeFailure } from '../provider.ts'
-import { extraMembers, isRecord, nonEmptyString } from './wire.ts'
+import { extraMembers } from './wire.ts'
 
 export type EmbeddingEncoding = 'float' | 'base64'
 

@@ -1,11 +1,11 @@
 import type { AnswerFacts } from '../answer-reader.ts'
 import type { Decoded, StreamDecoder } from '../decoded-answer.ts'
 import { cutFailure, malformedFailure } from '../failures.ts'
+import { isRecord, parsedJson } from '../json.ts'
 import { inStreamFailure } from '../openai/errors.ts'
 import type { ExchangeFailure } from '../provider.ts'
 import { createSseDecoder, type ServerSentEvent } from '../sse.ts'
 import { CompletionEvents, type CompletionOptions } from './completion-events.ts'
-import { isRecord } from './wire.ts'
 
 /**
  * A tolerant decoder of streams that OpenAI-compatible peers send.
@@ -33,7 +33,7 @@ export function createCompletionStreamDecoder(options: CompletionOptions = {}): 
     return undefined
   }
   const takeChunk = (name: string, text: string): ExchangeFailure | undefined => {
-    const chunk = parsed(text)
+    const chunk = parsedJson(text)
     if (chunk === undefined) return malformedFailure('a chunk is not JSON')
     if (name === 'error' && isRecord(chunk)) return inStreamFailure(chunk.error ?? chunk, options.credential)
     return completion.take(chunk)
@@ -67,17 +67,8 @@ export function decodeCompletion(bytes: Buffer, options: CompletionOptions = {})
 }
 
 function takeCompletion(completion: CompletionEvents, bytes: Buffer): ExchangeFailure | undefined {
-  const answer = parsed(bytes.toString('utf8'))
+  const answer = parsedJson(bytes.toString('utf8'))
   return answer === undefined
     ? malformedFailure('the body is not JSON')
     : (completion.take(answer) ?? completion.finish())
-}
-
-/** @returns undefined when the text is not JSON, which has no way to say so itself */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

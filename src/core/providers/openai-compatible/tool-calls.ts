@@ -1,5 +1,6 @@
 import type { ChatEvent, ExtraMembers } from '../../chat/event.ts'
-import { extraMembers, isRecord, nonEmptyString } from './wire.ts'
+import { isRecord, nonEmptyString } from '../json.ts'
+import { extraMembers } from './wire.ts'
 
 interface OpenCall {
   toolIndex: number

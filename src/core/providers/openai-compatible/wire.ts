@@ -1,4 +1,5 @@
 import type { ExtraMembers, FinishReason } from '../../chat/event.ts'
+import { isRecord, nonEmptyString } from '../json.ts'
 
 /** What peers write where OpenAI writes `finish_reason`; `failed` where they name a failure there. */
 export function finishFrom(reason: unknown): FinishReason | 'failed' | undefined {
@@ -93,9 +94,3 @@ function saysNothing(value: unknown): boolean {
   if (Array.isArray(value)) return value.length === 0
   return isRecord(value) && Object.keys(value).length === 0
 }
-
-export const nonEmptyString = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : undefined
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,4 +1,5 @@
 import { cleaned, type ErrorWords, failureOfStatus, type ResponseHeaders, retryAfterMsFrom } from '../failures.ts'
+import { isRecord, parsedJson, recordOr } from '../json.ts'
 import type { ExchangeFailure } from '../provider.ts'
 
 /**
@@ -13,7 +14,12 @@ export function readOpenAiError(
   body: Buffer,
   credential: string | undefined,
 ): ExchangeFailure {
-  return failureOfStatus(status, wordsOf(parsed(body), credential), retryAfterMsFrom(headers), 'status')
+  return failureOfStatus(
+    status,
+    wordsOf(parsedJson(body.toString('utf8')), credential),
+    retryAfterMsFrom(headers),
+    'status',
+  )
 }
 
 /**
@@ -75,18 +81,3 @@ function fieldRefusedBy(detail: unknown): { param: string; message: string } | u
   const param = Array.isArray(loc) ? loc.filter((step) => step !== 'body').join('.') : ''
   return { param, message: param === '' ? msg : `${param}: ${msg}` }
 }
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-const nothing: Readonly<Record<string, unknown>> = {}
-
-const recordOr = (value: unknown): Readonly<Record<string, unknown>> => (isRecord(value) ? value : nothing)
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

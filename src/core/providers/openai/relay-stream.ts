@@ -1,5 +1,6 @@
 import { type AnswerFacts, type AnswerReader, finishReasonFrom, noFacts } from '../answer-reader.ts'
 import { cutFailure, malformedFailure } from '../failures.ts'
+import { isRecord } from '../json.ts'
 import type { AttemptOutput, ExchangeFailure } from '../provider.ts'
 import { inStreamFailure } from './errors.ts'
 import { PlainTextFrame } from './plain-text-frame.ts'
@@ -218,6 +219,3 @@ function endOfFrame(frames: Buffer, start: number): number {
   const crLf = frames.subarray(start, end).indexOf('\n\r\n')
   return crLf === -1 ? end : start + crLf + 3
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
