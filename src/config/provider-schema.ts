@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { unreachable } from '../core/errors.ts'
 import { providerTypes } from '../core/providers/provider.ts'
+import { anthropicSchema, declaredAnthropic } from './providers/anthropic.ts'
 import { declaredDemo, demoSchema } from './providers/demo.ts'
 import { declaredOpenAi, openAiCompatibleSchema, openAiSchema } from './providers/openai.ts'
 import type { DeclaredContent } from './providers/provider-fields.ts'
 
 /** One schema per type, each in `providers/`; `contentOf` has the same list. */
-const schemas = [openAiSchema, openAiCompatibleSchema, demoSchema] as const
+const schemas = [openAiSchema, openAiCompatibleSchema, anthropicSchema, demoSchema] as const
 
 const available = schemas.map(({ shape }) => shape.type.value)
 
@@ -27,6 +28,8 @@ export function contentOf(provider: FileProvider): DeclaredContent {
     case 'openai':
     case 'openai-compatible':
       return declaredOpenAi(provider)
+    case 'anthropic':
+      return declaredAnthropic(provider)
     case 'demo':
       return declaredDemo(provider)
     default:

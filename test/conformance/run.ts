@@ -20,8 +20,9 @@ const kit = existsSync(kitBesideCheckout) ? realpathSync(kitBesideCheckout) : un
 const providers = (replayUrl: string) => [
   { name: 'openai', type: 'openai', baseUrl: `${replayUrl}/v1` },
   { name: 'openai-compatible', type: 'openai-compatible', baseUrl: `${replayUrl}/v1` },
+  { name: 'anthropic', type: 'anthropic', baseUrl: replayUrl },
 ]
-const apis = ['openai-chat', 'openai-embeddings']
+const apis = ['openai-chat', 'openai-embeddings', 'anthropic-messages']
 
 const keySecret = 'conformance-0123456789abcdef'
 const startMsMax = 60_000

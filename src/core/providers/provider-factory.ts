@@ -1,3 +1,4 @@
+import type { UnsupportedParameters } from '../chat/request.ts'
 import type { StoredProvider } from '../routing/snapshot.store.ts'
 import type { UpstreamClient } from '../upstream/upstream-client.ts'
 import type { Credentials } from './credentials.ts'
@@ -34,3 +35,7 @@ export function requiredBaseUrl({ name, baseUrl }: ProviderSource): string {
   if (baseUrl === null) throw new Error(`The provider ${name} has no base URL.`)
   return baseUrl
 }
+
+/** What the operator wants done about what this provider has no equivalent of. */
+export const unsupportedParametersOf = (source: ProviderSource): UnsupportedParameters =>
+  textSetting(source, 'unsupportedParameters') === 'drop' ? 'drop' : 'refuse'

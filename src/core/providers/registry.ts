@@ -7,6 +7,7 @@ import type { ProviderDeps, ProviderFactory } from './provider-factory.ts'
 const factories: Readonly<Partial<Record<ProviderType, () => Promise<ProviderFactory>>>> = {
   openai: async () => (await import('./openai/factory.ts')).createOpenAi,
   'openai-compatible': async () => (await import('./openai-compatible/factory.ts')).createOpenAiCompatible,
+  anthropic: async () => (await import('./anthropic/factory.ts')).createAnthropic,
   demo: async () => (await import('./demo/factory.ts')).createDemo,
 }
 
