@@ -172,13 +172,15 @@ test.each<[string, string, string[]]>([
   ],
   [
     'a provider type of a later release',
-    'providers: [{ name: a, type: anthropic }]',
-    ['providers[0].type: anthropic is not available in this release; expected one of openai, openai-compatible, demo'],
+    'providers: [{ name: a, type: vertex }]',
+    [
+      'providers[0].type: vertex is not available in this release; expected one of openai, openai-compatible, anthropic, demo',
+    ],
   ],
   [
     'a provider type from nowhere',
     'providers: [{ name: a, type: skynet }]',
-    ['providers[0].type: expected one of openai, openai-compatible, demo'],
+    ['providers[0].type: expected one of openai, openai-compatible, anthropic, demo'],
   ],
   [
     'a provider of OpenAI without a key',

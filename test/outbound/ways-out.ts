@@ -89,6 +89,7 @@ const agent: WayOut = {
 export const waysOut: readonly WayOut[] = [
   provider('openai', { apiKey: credential }),
   provider('openai-compatible', { apiKey: credential }),
+  provider('anthropic', { apiKey: credential }),
   token,
   catalog,
   agent,
