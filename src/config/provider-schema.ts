@@ -3,11 +3,12 @@ import { unreachable } from '../core/errors.ts'
 import { providerTypes } from '../core/providers/provider.ts'
 import { anthropicSchema, declaredAnthropic } from './providers/anthropic.ts'
 import { declaredDemo, demoSchema } from './providers/demo.ts'
+import { declaredGemini, geminiSchema } from './providers/gemini.ts'
 import { declaredOpenAi, openAiCompatibleSchema, openAiSchema } from './providers/openai.ts'
 import type { DeclaredContent } from './providers/provider-fields.ts'
 
 /** One schema per type, each in `providers/`; `contentOf` has the same list. */
-const schemas = [openAiSchema, openAiCompatibleSchema, anthropicSchema, demoSchema] as const
+const schemas = [openAiSchema, openAiCompatibleSchema, anthropicSchema, geminiSchema, demoSchema] as const
 
 const available = schemas.map(({ shape }) => shape.type.value)
 
@@ -30,6 +31,8 @@ export function contentOf(provider: FileProvider): DeclaredContent {
       return declaredOpenAi(provider)
     case 'anthropic':
       return declaredAnthropic(provider)
+    case 'gemini':
+      return declaredGemini(provider)
     case 'demo':
       return declaredDemo(provider)
     default:

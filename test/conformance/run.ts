@@ -21,8 +21,9 @@ const providers = (replayUrl: string) => [
   { name: 'openai', type: 'openai', baseUrl: `${replayUrl}/v1` },
   { name: 'openai-compatible', type: 'openai-compatible', baseUrl: `${replayUrl}/v1` },
   { name: 'anthropic', type: 'anthropic', baseUrl: replayUrl },
+  { name: 'gemini', type: 'gemini', baseUrl: `${replayUrl}/v1beta` },
 ]
-const apis = ['openai-chat', 'openai-embeddings', 'anthropic-messages']
+const apis = ['openai-chat', 'openai-embeddings', 'anthropic-messages', 'gemini', 'gemini-embeddings']
 
 const keySecret = 'conformance-0123456789abcdef'
 const startMsMax = 60_000

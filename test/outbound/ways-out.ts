@@ -90,6 +90,7 @@ export const waysOut: readonly WayOut[] = [
   provider('openai', { apiKey: credential }),
   provider('openai-compatible', { apiKey: credential }),
   provider('anthropic', { apiKey: credential }),
+  provider('gemini', { apiKey: credential }),
   token,
   catalog,
   agent,

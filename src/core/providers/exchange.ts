@@ -11,14 +11,16 @@ export interface ExchangeRequest {
   headers: string[]
   body: Buffer | null
   stream: boolean
-  /** The media type of a streamed answer; `text/event-stream` unless given. */
-  streamType?: string
+  /** The media types that a streamed answer may have; `text/event-stream` unless given. */
+  streamTypes?: readonly string[]
   /** What an answer with another status than 200 means; its body may be cut or nonsense. */
   readError(status: number, headers: ResponseHeaders, body: Buffer): ExchangeFailure
   firstByteTimeoutMs: number
   idleTimeoutMs: number
   cancellation: Cancellation
 }
+
+const eventStream = ['text/event-stream']
 
 /** Enough of an error body to read its message from. */
 const errorBodyBytesMax = 64 * 1024
@@ -115,7 +117,10 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     const type = String(headers['content-type'] ?? '')
     if (encoding !== undefined && encoding !== 'identity') {
       this.#fail(malformedFailure('a compressed body that was not asked for'))
-    } else if (this.#request.stream && !type.startsWith(this.#request.streamType ?? 'text/event-stream')) {
+    } else if (
+      this.#request.stream &&
+      !(this.#request.streamTypes ?? eventStream).some((one) => type.startsWith(one))
+    ) {
       this.#fail(malformedFailure('a body that is no event stream'))
     }
   }

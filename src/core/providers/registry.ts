@@ -8,6 +8,7 @@ const factories: Readonly<Partial<Record<ProviderType, () => Promise<ProviderFac
   openai: async () => (await import('./openai/factory.ts')).createOpenAi,
   'openai-compatible': async () => (await import('./openai-compatible/factory.ts')).createOpenAiCompatible,
   anthropic: async () => (await import('./anthropic/factory.ts')).createAnthropic,
+  gemini: async () => (await import('./gemini/factory.ts')).createGemini,
   demo: async () => (await import('./demo/factory.ts')).createDemo,
 }
 

@@ -19,8 +19,8 @@ export interface Translation {
   body: unknown
   /** Beside those of every call. */
   headers?: readonly string[]
-  /** The media type of a streamed answer; `text/event-stream` unless given. */
-  streamType?: string
+  /** The media types that a streamed answer may have; `text/event-stream` unless given. */
+  streamTypes?: readonly string[]
   reader: AnswerReader
 }
 
@@ -54,7 +54,7 @@ export function createTranslatingProvider(
     type,
     totalTimeoutMs: timeouts.totalMs,
     async exchange(call: UpstreamCall, output: AttemptOutput): Promise<ExchangeResult> {
-      const { path, body, headers: ownHeaders = [], streamType, reader } = translate(call, output)
+      const { path, body, headers: ownHeaders = [], streamTypes, reader } = translate(call, output)
       const authorization = authorize ? await authorize() : []
       return exchange(
         origin,
@@ -63,7 +63,7 @@ export function createTranslatingProvider(
           headers: [...constantHeaders, ...authorization, ...ownHeaders],
           body: Buffer.from(JSON.stringify(body)),
           stream: call.request.stream,
-          ...(streamType !== undefined && { streamType }),
+          ...(streamTypes && { streamTypes }),
           readError,
           firstByteTimeoutMs: Math.min(timeouts.firstByteMs, call.remainingMs),
           idleTimeoutMs: Math.min(timeouts.idleMs, call.remainingMs),
