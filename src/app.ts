@@ -118,6 +118,7 @@ export async function openApp(
       adopts: true,
       journals: join(folder.path, 'journal'),
       keyPepper,
+      keyring: foundation.keyring,
       demoKeyFile: usesEmbeddedDatabase ? join(folder.path, 'secrets', 'demo-key') : undefined,
       declare: upkeep.declare,
     }),

@@ -11,6 +11,9 @@ import { maintainPartitions, startPartitionJob } from './core/db/partitions.ts'
 import { openPools, type Pools } from './core/db/pools.ts'
 import type { Log } from './core/log.ts'
 import { type ReplicaLock, takeReplicaLock } from './core/replicas/replica-lock.store.ts'
+import type { Keyring } from './core/secrets/keyring.ts'
+import { openKeyring } from './core/secrets/open-keyring.store.ts'
+import { masterKeysOf } from './master-keys.ts'
 import { createOpsServer } from './ops/server.ts'
 import { portRefusal } from './port-refusal.ts'
 import type { Readiness } from './readiness.ts'
@@ -25,6 +28,8 @@ export interface Foundation {
   readonly usesEmbeddedDatabase: boolean
   readonly pools: Pools
   readonly clock: DatabaseClock
+  /** Opens what is sealed in the database. */
+  readonly keyring: Keyring
   close(): Promise<void>
 }
 
@@ -77,7 +82,9 @@ export async function openFoundation(deps: FoundationDeps): Promise<Foundation> 
   )
   readiness.ask(() => lock?.notReadyReasons() ?? [])
   const pools = own(openPools({ url, log }))
-  await checkSecretCanaries(pools.admin, folder.secrets.values)
+  const masters = masterKeysOf(settings, folder.secrets.values['master-key'])
+  await checkSecretCanaries(pools.admin, folder.secrets.values, masters.others)
+  const keyring = await openKeyring(pools.admin, masters)
   const clockSync = own(startDatabaseClockSync({ pool: pools.request, clock, log }))
   await clockSync.first
   own(startPartitionJob({ url, log, ...retention }))
@@ -90,6 +97,7 @@ export async function openFoundation(deps: FoundationDeps): Promise<Foundation> 
     usesEmbeddedDatabase: embedded !== undefined,
     pools,
     clock,
+    keyring,
     close: () => resources.disposeAsync(),
   }
 }

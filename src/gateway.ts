@@ -26,15 +26,15 @@ import type { Limiter } from './core/limits/limiter.ts'
 import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
 import { loadPriceBook } from './core/pricing/price-book.ts'
-import type { Credentials } from './core/providers/credentials.ts'
 import { createProvider } from './core/providers/registry.ts'
 import type { GuardedRedis } from './core/redis/guarded-redis.ts'
 import type { ReplicaRegistry } from './core/replicas/replica-registry.ts'
-import type { DeclaredConfiguration } from './core/routing/declared-configuration.ts'
 import { loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
 import { route } from './core/routing/route.ts'
-import { readActiveVersion, readStoredRouting, type StoredProvider } from './core/routing/snapshot.store.ts'
+import { readActiveVersion, readStoredRouting } from './core/routing/snapshot.store.ts'
 import { createSnapshots } from './core/routing/snapshots.ts'
+import { credentialsOf } from './core/secrets/credentials-of.ts'
+import type { Keyring } from './core/secrets/keyring.ts'
 import { registerAccountingMetrics } from './ops/accounting-metrics.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
@@ -68,6 +68,8 @@ export interface GatewayDeps {
   journalOwner: string
   formerJournalOwners: readonly string[]
   keyPepper: Buffer
+  /** Opens stored credentials. */
+  keyring: Keyring
   /** Where the demo key's secret is kept; undefined makes none. */
   demoKeyFile: string | undefined
   /** Names this process in the records it owns. */
@@ -118,7 +120,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
           {
             read: () => readStoredRouting(pools.request),
             prices: () => loadPriceBook(pools.admin, clock.nowMs(), { resolveName }),
-            credentials: (provider) => credentialsOf(provider, declared),
+            credentials: (provider) => credentialsOf(provider, { declared, keyring: deps.keyring }),
             createProvider: (provider, credentials) => createProvider(provider, credentials, { client }),
           },
           previous,
@@ -260,10 +262,4 @@ async function openLimiter({ redis, clock, replicas }: GatewayDeps): Promise<Lim
   if (!redis) return createMemoryLimiter({ clock })
   const { createRedisLimiter } = await import('./core/limits/limiter.redis.ts')
   return createRedisLimiter({ redis, clock, expectedReplicas: () => replicas.expectedReplicas() })
-}
-
-/** Providers declared outside the database keep their secrets there: this process has read them itself. */
-function credentialsOf(provider: StoredProvider, { providers }: DeclaredConfiguration): Credentials {
-  const credentials = providers.find(({ name }) => name === provider.name)?.credentials ?? {}
-  return Object.fromEntries(Object.entries(credentials).map(([field, secret]) => [field, secret.reveal()]))
 }

@@ -4,6 +4,7 @@ import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { Log } from './core/log.ts'
 import { openReplicaRegistry } from './core/replicas/replica-registry.ts'
+import type { Keyring } from './core/secrets/keyring.ts'
 import { claimJournals } from './core/usage/journal-claims.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import { release } from './release.ts'
@@ -30,6 +31,8 @@ export interface ServingDeps {
   /** Where the usage journals of the data folder lie. */
   journals: string
   keyPepper: Buffer
+  /** Opens what is sealed in the database. */
+  keyring: Keyring
   /** Where the demo key's secret is kept; undefined makes none. */
   demoKeyFile?: string | undefined
   declare: Upkeep['declare']
@@ -71,6 +74,7 @@ export async function openServing(deps: ServingDeps): Promise<Gateway> {
       journalOwner: name,
       formerJournalOwners: claims.formerOwners,
       keyPepper: deps.keyPepper,
+      keyring: deps.keyring,
       demoKeyFile: deps.demoKeyFile,
       declare: deps.declare,
     }),

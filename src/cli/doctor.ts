@@ -7,6 +7,8 @@ import { readSchemaState } from '../core/db/migrate.ts'
 import { openPools, type Pools } from '../core/db/pools.ts'
 import type { Log } from '../core/log.ts'
 import { readRedisUrl } from '../core/redis/redis-url.ts'
+import { type MasterKeys, openKeyring } from '../core/secrets/open-keyring.store.ts'
+import { masterKeysOf } from '../master-keys.ts'
 import { proxiesOf } from '../outbound.ts'
 import { type CommandData, openCommandData } from './open-database.ts'
 import { reasonOf } from './reason-of.ts'
@@ -68,7 +70,7 @@ async function lookAtData({ settings }: Config, log: Log): Promise<Finding[]> {
   await using _data = data
   const pools = openPools({ url: data.url, log })
   try {
-    findings.push(...(await databaseFindings(pools, data)))
+    findings.push(...(await databaseFindings(pools, data.secrets, masterKeysOf(settings, data.secrets['master-key']))))
   } finally {
     await pools.close()
   }
@@ -100,7 +102,11 @@ async function folderFindings(dataDir: string): Promise<Finding[]> {
   return findings
 }
 
-async function databaseFindings(pools: Pools, { secrets }: CommandData): Promise<Finding[]> {
+async function databaseFindings(
+  pools: Pools,
+  secrets: CommandData['secrets'],
+  masters: MasterKeys,
+): Promise<Finding[]> {
   const findings: Finding[] = []
   try {
     const { rows } = await pools.admin.query<{ version: string; read_only: string }>(
@@ -128,13 +134,14 @@ async function databaseFindings(pools: Pools, { secrets }: CommandData): Promise
     ]
   }
   findings.push({ level: 'ok', text: 'The schema is that of this release.' })
-  findings.push(await secretFinding(pools, secrets), ...(await contentFindings(pools)))
+  findings.push(await secretFinding(pools, secrets, masters), ...(await contentFindings(pools)))
   return findings
 }
 
-async function secretFinding(pools: Pools, secrets: CommandData['secrets']): Promise<Finding> {
+async function secretFinding(pools: Pools, secrets: CommandData['secrets'], masters: MasterKeys): Promise<Finding> {
   try {
-    await checkSecretCanaries(pools.admin, secrets)
+    await checkSecretCanaries(pools.admin, secrets, masters.others)
+    await openKeyring(pools.admin, masters)
     return { level: 'ok', text: 'The secrets are those this database was used with.' }
   } catch (error) {
     return { level: 'problem', text: reasonOf(error) }

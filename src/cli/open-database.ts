@@ -7,13 +7,16 @@ import { findEmbeddedPostgres, startEmbeddedPostgres } from '../core/db/embedded
 import { migrateUp, readSchemaState, schemaNewer } from '../core/db/migrate.ts'
 import { openPools, type Pools } from '../core/db/pools.ts'
 import type { Log } from '../core/log.ts'
+import type { MasterKeys } from '../core/secrets/open-keyring.store.ts'
 import { StartRefusal } from '../core/start-refusal.ts'
+import { masterKeysOf } from '../master-keys.ts'
 
 /** The gateway's database as a command finds it. */
 export interface CommandDatabase extends AsyncDisposable {
   readonly url: string
   readonly pools: Pools
   readonly keyPepper: Buffer
+  readonly masters: MasterKeys
 }
 
 /** Where the database is reached, and what belongs to it; of a gateway that runs beside the command, or of none. */
@@ -46,12 +49,14 @@ export async function openCommandDatabase(settings: EnvironmentSettings, log: Lo
     }
     await migrateUp({ url: data.url, log })
   }
-  await checkSecretCanaries(pools.admin, data.secrets)
+  const masters = masterKeysOf(settings, data.secrets['master-key'])
+  await checkSecretCanaries(pools.admin, data.secrets, masters.others)
   const resources = opening.move()
   return {
     url: data.url,
     pools,
     keyPepper: data.secrets['key-pepper'],
+    masters,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }

@@ -26,6 +26,8 @@ export interface EnvironmentSettings {
   /** What keys and channels in Redis begin with. */
   readonly redisPrefix: string
   readonly masterKey: Secret | undefined
+  /** Further master keys, for a rotation; each as `masterKey`. */
+  readonly previousMasterKeys: readonly Secret[]
   readonly keyPepper: Secret | undefined
   /** Hosts, addresses and CIDR ranges, as `createAddressGuard` takes them. */
   readonly privateUpstreams: readonly string[]
@@ -88,6 +90,11 @@ export const environmentSchema = z.object({
     .optional()
     .describe(
       'Protects stored credentials: 32 bytes in base64 or hexadecimal, generated into the data folder without it.',
+    ),
+  LLMGW_PREVIOUS_MASTER_KEYS: secretField(rootSecretsCheck)
+    .optional()
+    .describe(
+      'Master keys that stored credentials may still be sealed with, with commas between them; for a rotation, which `llmgw secrets rotate` completes.',
     ),
   LLMGW_KEY_PEPPER: secretField(rootSecretCheck)
     .optional()
@@ -160,6 +167,7 @@ export const secretVariables = [
   'DATABASE_URL',
   'REDIS_URL',
   'LLMGW_MASTER_KEY',
+  'LLMGW_PREVIOUS_MASTER_KEYS',
   'LLMGW_KEY_PEPPER',
   'OPENAI_API_KEY',
   'HTTPS_PROXY',
@@ -275,6 +283,7 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     redisUrl: variables.REDIS_URL,
     redisPrefix: variables.LLMGW_REDIS_PREFIX,
     masterKey: variables.LLMGW_MASTER_KEY,
+    previousMasterKeys: listedSecrets(variables.LLMGW_PREVIOUS_MASTER_KEYS),
     keyPepper: variables.LLMGW_KEY_PEPPER,
     privateUpstreams: variables.LLMGW_PRIVATE_UPSTREAMS,
     proxies: { https: variables.HTTPS_PROXY, http: variables.HTTP_PROXY, direct: variables.NO_PROXY },
@@ -323,6 +332,17 @@ function rootSecretCheck(text: string): ReturnType<SecretCheck> {
     ? undefined
     : 'expected 32 bytes in base64 or hexadecimal, as `openssl rand -base64 32` makes them'
 }
+
+function rootSecretsCheck(text: string): ReturnType<SecretCheck> {
+  const wrong = partsOf(text).findIndex((part) => rootSecretCheck(part) !== undefined)
+  if (wrong >= 0) return `number ${wrong + 1} is none: ${rootSecretCheck('')}`
+  return partsOf(text).length > 0 ? undefined : rootSecretCheck('')
+}
+
+const listedSecrets = (list: Secret | undefined): Secret[] =>
+  list ? partsOf(list.reveal()).map((part) => new Secret(part)) : []
+
+const partsOf = (list: string): string[] => list.split(/[\s,]+/).filter((part) => part !== '')
 
 function databaseUrlCheck(text: string): ReturnType<SecretCheck> {
   return /^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '')

@@ -5,6 +5,8 @@ export type StartRefusalReason =
   | 'database_start_failed'
   | 'secret_invalid'
   | 'secret_mismatch'
+  | 'master_key_retired'
+  | 'key_encryption_key_missing'
   | 'schema_newer'
   | 'schema_behind'
   | 'replica_refused'

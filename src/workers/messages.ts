@@ -19,6 +19,7 @@ export interface WorkerStart {
   /** Where the usage journals of the data folder lie. */
   journals: string
   keyPepper: Uint8Array
+  masterKey: Uint8Array
 }
 
 /** Asked of a worker, each answered by one `WorkerAnswer` of the same id. */

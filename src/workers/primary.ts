@@ -80,7 +80,7 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
       fork: () => cluster.fork(),
       files: filesInForce,
       restPort: settings.restPort,
-      common: { journals: join(folder.path, 'journal'), keyPepper },
+      common: { journals: join(folder.path, 'journal'), keyPepper, masterKey: folder.secrets.values['master-key'] },
       monotonicMs: clock.monotonicMs,
       log,
     }),

@@ -32,7 +32,7 @@ export interface WorkerPoolDeps {
   files: ConfigFiles
   /** 0 means any free port. */
   restPort: number
-  common: Pick<WorkerStart, 'journals' | 'keyPepper'>
+  common: Pick<WorkerStart, 'journals' | 'keyPepper' | 'masterKey'>
   monotonicMs(): number
   log: Log
 }

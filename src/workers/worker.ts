@@ -8,8 +8,10 @@ import { createDatabaseClock } from '../core/clock.ts'
 import { startDatabaseClockSync } from '../core/db/database-clock-sync.ts'
 import { openPools } from '../core/db/pools.ts'
 import { createReplicaId } from '../core/replicas/replica-id.ts'
+import { openKeyring } from '../core/secrets/open-keyring.store.ts'
 import { StartRefusal } from '../core/start-refusal.ts'
 import type { Gateway } from '../gateway.ts'
+import { masterKeysOf } from '../master-keys.ts'
 import { collectSeries } from '../ops/metric-series.ts'
 import { registerProcessMetrics } from '../ops/process-metrics.ts'
 import { portRefusal } from '../port-refusal.ts'
@@ -116,6 +118,7 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
   const pools = own(openPools({ url: settings.databaseUrl?.reveal() ?? '', log }))
   // The primary has seen to the schema; a worker that replaces another one may find the database away.
   await untilDatabaseServes(() => pools.request.query('select 1'), { log, signal, readiness })
+  const keyring = await openKeyring(pools.request, masterKeysOf(settings, Buffer.from(start.masterKey)))
   const clockSync = own(startDatabaseClockSync({ pool: pools.request, clock, log }))
   await clockSync.first
   const replica = createReplicaId(host)
@@ -135,6 +138,7 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
       adopts: start.adopts,
       journals: start.journals,
       keyPepper: Buffer.from(start.keyPepper),
+      keyring,
       declare: async () => [], // the primary has done so before it tells us
     }),
   )

@@ -124,8 +124,9 @@ export const upstreamCredential = 'sk-upstream-credential-0123456789'
 const keySecret = 'door-suites-key-0123456789abcdef'
 /** The same for all, as replicas on one database must have them. */
 export const testKeyPepper = Buffer.alloc(32, 'key pepper')
+export const testMasterKey = Buffer.alloc(32, 'master key')
 const rootSecrets = {
-  LLMGW_MASTER_KEY: Buffer.alloc(32, 'master key').toString('base64'),
+  LLMGW_MASTER_KEY: testMasterKey.toString('base64'),
   LLMGW_KEY_PEPPER: testKeyPepper.toString('base64'),
 }
 const waitMsMax = 15_000

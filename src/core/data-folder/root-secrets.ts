@@ -42,12 +42,12 @@ export async function openRootSecrets(
   for (const name of rootSecretNames) {
     const value = given[name]
     if (value !== undefined && value !== '') {
-      values[name] = parseSecret(value, variables[name])
+      values[name] = parseRootSecret(value, variables[name])
       continue
     }
     const file = path.join(folder, name)
     if (await createSecretFile(file)) generated.push({ name, file })
-    values[name] = parseSecret(await readFile(file, 'utf8'), file)
+    values[name] = parseRootSecret(await readFile(file, 'utf8'), file)
     warnings.push(...(await permissionWarnings(file)))
   }
   // The loop has filled every name.
@@ -78,7 +78,12 @@ async function createSecretFile(file: string): Promise<boolean> {
   return true
 }
 
-function parseSecret(text: string, origin: string): Buffer {
+/**
+ * @param origin - the variable or the file it comes from
+ * @returns 32 bytes
+ * @throws StartRefusal `secret_invalid`, without the value
+ */
+export function parseRootSecret(text: string, origin: string): Buffer {
   const value = text.trim()
   if (/^[0-9a-f]{64}$/i.test(value)) return Buffer.from(value, 'hex')
   if (/^[\w+/-]{43}=?$/.test(value)) return Buffer.from(value, 'base64')

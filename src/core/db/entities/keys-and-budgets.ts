@@ -228,3 +228,13 @@ export const SecretCanaryEntity = defineEntity({
   },
 })
 export type SecretCanaryEntity = InferEntity<typeof SecretCanaryEntity>
+
+export const RetiredKeyEncryptionKeyEntity = defineEntity({
+  name: 'RetiredKeyEncryptionKey',
+  tableName: 'retired_key_encryption_keys',
+  properties: {
+    id: p.text().primary(),
+    createdAt: now(),
+  },
+})
+export type RetiredKeyEncryptionKeyEntity = InferEntity<typeof RetiredKeyEncryptionKeyEntity>
