@@ -9,12 +9,18 @@ import { type LimitCommandsDeps, resetLimits, showLimits } from './cli/limits.ts
 import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
 import { openSharedLimiter } from './cli/open-limiter.ts'
+import { openProbe } from './cli/open-probe.ts'
 import { openRerating } from './cli/open-rerating.ts'
+import { probeProvider } from './cli/provider-probe.ts'
+import { listProvidersCommand, setCredentialCommand } from './cli/providers.ts'
+import { readSecret } from './cli/read-secret.ts'
 import { reasonOf } from './cli/reason-of.ts'
+import { rotateSecretsCommand } from './cli/secrets-rotate.ts'
 import { seedDevelopmentDatabase } from './cli/seed.ts'
 import { tellGateways } from './cli/tell-gateways.ts'
 import { rebuildUsageCommand } from './cli/usage-rebuild.ts'
 import { rerateUsageCommand } from './cli/usage-rerate.ts'
+import { credentialProblem } from './config/credential-fields.ts'
 import { type Config, configExitCode, createConfigLoader } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { createBudgetStore } from './core/budgets/budgets.store.ts'
@@ -30,6 +36,10 @@ import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
 import { readLimitsOfKey } from './core/limits/rate-limits.store.ts'
 import { formatUsd } from './core/money.ts'
+import { listProviders } from './core/routing/listed-providers.store.ts'
+import { openKeyring } from './core/secrets/open-keyring.store.ts'
+import { createCredentialStore } from './core/secrets/provider-credentials.store.ts'
+import { rotateSecrets } from './core/secrets/rotate.store.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { requestText } from './core/upstream/request.ts'
 import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
@@ -131,6 +141,82 @@ program
       )
       if (status === 0) await announce(config, [{ type: 'configuration-changed' }])
       return status
+    }),
+  )
+
+const providers = program.command('providers').description('where calls go, and what they are paid with')
+providers
+  .command('list')
+  .description('list all providers with their addresses and credentials, of which no secret is shown')
+  .option('--json', 'print JSON')
+  .action((options: { json?: boolean }) =>
+    withDatabase(async ({ pools }) => {
+      await listProvidersCommand({ list: () => listProviders(pools.admin), print }, options)
+      return 0
+    }),
+  )
+providers
+  .command('set-credential')
+  .description('store a secret of a provider, read from the standard input')
+  .argument('<provider>')
+  .argument('<field>', 'such as apiKey, or header:x-team for a constant header')
+  .action((name: string, field: string) =>
+    withDatabase(async ({ pools, masters }, config) => {
+      const clock = createDatabaseClock()
+      await synchronizeClock(pools.admin, clock)
+      const keyring = await openKeyring(pools.admin, masters)
+      const status = await setCredentialCommand(
+        {
+          list: () => listProviders(pools.admin),
+          store: createCredentialStore({ pool: pools.admin, keyring, ids: createUuidV7Source(), clock }),
+          problemOf: credentialProblem,
+          readSecret: () => readSecret(process.stdin, (text) => void process.stderr.write(text)),
+          print,
+          tell,
+        },
+        name,
+        field,
+      )
+      if (status === 0) await announce(config, [{ type: 'configuration-changed' }])
+      return status
+    }),
+  )
+providers
+  .command('test')
+  .description('make one real call, the cheapest there is, and say what is wrong')
+  .argument('<provider>')
+  .option('--model <name>', "the provider's name of it; without it one is chosen")
+  .action((name: string, { model }: { model?: string }) =>
+    withDatabase(async ({ pools, masters }, config) => {
+      const keyring = await openKeyring(pools.admin, masters)
+      const clock = createDatabaseClock()
+      await synchronizeClock(pools.admin, clock)
+      const target = await openProbe({ config, pool: pools.admin, keyring, nowMs: clock.nowMs() }, name, model)
+      const ids = createUuidV7Source()
+      try {
+        const { ok, lines } = await probeProvider(target, () => ids(clock.nowMs()))
+        lines.forEach(print)
+        return ok ? 0 : 1
+      } finally {
+        await target.provider.close()
+      }
+    }),
+  )
+
+program
+  .command('secrets')
+  .description('what protects stored credentials')
+  .command('rotate')
+  .description('bring all stored credentials under the current master key, and retire the earlier one')
+  .action(() =>
+    withDatabase(async ({ pools, masters }) => {
+      const keyring = await openKeyring(pools.admin, masters)
+      const clock = createDatabaseClock()
+      await synchronizeClock(pools.admin, clock)
+      const ids = createUuidV7Source()
+      const actor = { kind: 'operator', id: undefined } as const
+      const deps = { pool: pools.admin, keyring, masters, actor, newId: () => ids(clock.nowMs()) }
+      return await rotateSecretsCommand({ rotate: (progress) => rotateSecrets({ ...deps, progress }), print })
     }),
   )
 

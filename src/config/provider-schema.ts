@@ -8,11 +8,17 @@ import { declaredOpenAi, openAiCompatibleSchema, openAiSchema } from './provider
 import type { DeclaredContent } from './providers/provider-fields.ts'
 
 /** One schema per type, each in `providers/`; `contentOf` has the same list. */
-const schemas = [openAiSchema, openAiCompatibleSchema, anthropicSchema, geminiSchema, demoSchema] as const
+export const providerSchemas = [
+  openAiSchema,
+  openAiCompatibleSchema,
+  anthropicSchema,
+  geminiSchema,
+  demoSchema,
+] as const
 
-const available = schemas.map(({ shape }) => shape.type.value)
+const available = providerSchemas.map(({ shape }) => shape.type.value)
 
-export const providerSchema = z.discriminatedUnion('type', schemas, {
+export const providerSchema = z.discriminatedUnion('type', providerSchemas, {
   error: (issue) => {
     if (issue.code !== 'invalid_union') return undefined
     const type = (issue.input as { type?: unknown }).type

@@ -52,6 +52,8 @@ export interface GatewayProcessOptions {
   cwd?: string
   uid?: number
   gid?: number
+  /** What it reads from its standard input; without it there is none. */
+  input?: string
 }
 
 export const checkout = path.resolve(import.meta.dirname, '../..')
@@ -82,15 +84,16 @@ export function cleanEnvironment(home: GatewayHome): Record<string, string> {
 const patienceMs = 45_000
 
 /** Starts the process and waits for nothing. */
-export function spawnGateway({ home, env = {}, command = startCommand(), ...options }: GatewayProcessOptions) {
+export function spawnGateway({ home, env = {}, command = startCommand(), input, ...options }: GatewayProcessOptions) {
   const [program, ...args] = command
   const child = spawn(program, args, {
     ...options,
     cwd: options.cwd ?? home.path,
     env: { ...cleanEnvironment(home), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
   })
+  child.stdin?.end(input)
   const pid = child.pid
   if (pid === undefined) throw new Error(`${program} cannot be run.`)
   const killGroup = (): void => {
