@@ -2,17 +2,21 @@ import { z } from 'zod'
 import { unreachable } from '../core/errors.ts'
 import { providerTypes } from '../core/providers/provider.ts'
 import { anthropicSchema, declaredAnthropic } from './providers/anthropic.ts'
+import { azureOpenAiSchema, declaredAzureOpenAi } from './providers/azure-openai.ts'
 import { declaredDemo, demoSchema } from './providers/demo.ts'
 import { declaredGemini, geminiSchema } from './providers/gemini.ts'
 import { declaredOpenAi, openAiCompatibleSchema, openAiSchema } from './providers/openai.ts'
 import type { DeclaredContent } from './providers/provider-fields.ts'
+import { declaredVertex, vertexSchema } from './providers/vertex.ts'
 
 /** One schema per type, each in `providers/`; `contentOf` has the same list. */
 export const providerSchemas = [
   openAiSchema,
   openAiCompatibleSchema,
+  azureOpenAiSchema,
   anthropicSchema,
   geminiSchema,
+  vertexSchema,
   demoSchema,
 ] as const
 
@@ -37,6 +41,10 @@ export function contentOf(provider: FileProvider): DeclaredContent {
       return declaredOpenAi(provider)
     case 'anthropic':
       return declaredAnthropic(provider)
+    case 'azure-openai':
+      return declaredAzureOpenAi(provider)
+    case 'vertex':
+      return declaredVertex(provider)
     case 'gemini':
       return declaredGemini(provider)
     case 'demo':

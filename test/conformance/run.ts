@@ -22,8 +22,15 @@ const providers = (replayUrl: string) => [
   { name: 'openai-compatible', type: 'openai-compatible', baseUrl: `${replayUrl}/v1` },
   { name: 'anthropic', type: 'anthropic', baseUrl: replayUrl },
   { name: 'gemini', type: 'gemini', baseUrl: `${replayUrl}/v1beta` },
+  { name: 'azure', type: 'azure-openai', baseUrl: replayUrl },
+  {
+    name: 'vertex',
+    type: 'vertex',
+    baseUrl: `${replayUrl}/v1/projects/p/locations/us-central1`,
+    credentials: { accessToken: 'not-a-real-token' },
+  },
 ]
-const apis = ['openai-chat', 'openai-embeddings', 'anthropic-messages', 'gemini', 'gemini-embeddings']
+const apis = ['openai-chat', 'azure-chat', 'openai-embeddings', 'anthropic-messages', 'gemini', 'gemini-embeddings']
 
 const keySecret = 'conformance-0123456789abcdef'
 const startMsMax = 60_000
@@ -94,7 +101,7 @@ function configFor(replayUrl: string): string {
   const credentials = { apiKey: 'not-a-real-key' }
   // JSON is YAML.
   return JSON.stringify({
-    providers: providers(replayUrl).map((provider) => ({ ...provider, passthroughModels: true, credentials })),
+    providers: providers(replayUrl).map((provider) => ({ credentials, ...provider, passthroughModels: true })),
     keys: [{ name: 'conformance', secret: keySecret }],
   })
 }

@@ -91,6 +91,8 @@ export const waysOut: readonly WayOut[] = [
   provider('openai-compatible', { apiKey: credential }),
   provider('anthropic', { apiKey: credential }),
   provider('gemini', { apiKey: credential }),
+  provider('azure-openai', { apiKey: credential }),
+  provider('vertex', { accessToken: credential }),
   token,
   catalog,
   agent,

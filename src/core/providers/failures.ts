@@ -158,6 +158,8 @@ function isAboutOurKey({ code, message }: ErrorWords): boolean {
 function shownCode(status: number, { code, type, message }: ErrorWords): string | undefined {
   if (status === 429)
     return code === 'insufficient_quota' || type === 'insufficient_quota' ? 'insufficient_quota' : undefined
+  // Azure's word for a model that is not there.
+  if (code === 'DeploymentNotFound') return undefined
   const isWord = code !== undefined && !/^\d+$/.test(code)
   // vLLM and others send `400` here; agents shorten their history when they see this code.
   if (!isWord && status === 400 && /maximum context length|context_length_exceeded/i.test(message ?? '')) {

@@ -7,8 +7,10 @@ import type { ProviderDeps, ProviderFactory } from './provider-factory.ts'
 const factories: Readonly<Partial<Record<ProviderType, () => Promise<ProviderFactory>>>> = {
   openai: async () => (await import('./openai/factory.ts')).createOpenAi,
   'openai-compatible': async () => (await import('./openai-compatible/factory.ts')).createOpenAiCompatible,
+  'azure-openai': async () => (await import('./azure-openai/factory.ts')).createAzureOpenAi,
   anthropic: async () => (await import('./anthropic/factory.ts')).createAnthropic,
   gemini: async () => (await import('./gemini/factory.ts')).createGemini,
+  vertex: async () => (await import('./vertex/factory.ts')).createVertex,
   demo: async () => (await import('./demo/factory.ts')).createDemo,
 }
 

@@ -1,4 +1,5 @@
 import type { UpstreamClient } from '../upstream/upstream-client.ts'
+import type { AccessTokens } from './access-tokens.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import { exchange } from './exchange.ts'
 import type { ResponseHeaders } from './failures.ts'
@@ -31,20 +32,19 @@ export interface TranslatingProviderOptions {
   timeouts: ProviderTimeouts
   /** Names and values in turn, of every call. */
   headers: readonly string[]
+  /** Bearer tokens, where there is no key among the headers. */
+  tokens?: AccessTokens
   /**
-   * Headers that take time to get, such as a token that expires.
-   *
-   * @throws GatewayError provider_auth_failed
+   * @param token - the one in use, which may be echoed
+   * @throws GatewayError for what cannot be said in the provider's protocol
    */
-  authorize?: () => Promise<readonly string[]>
-  /** @throws GatewayError for what cannot be said in the provider's protocol */
-  translate(call: UpstreamCall, output: AttemptOutput): Translation
-  readError(status: number, headers: ResponseHeaders, body: Buffer): ExchangeFailure
+  translate(call: UpstreamCall, output: AttemptOutput, token: string | undefined): Translation
+  readError(status: number, headers: ResponseHeaders, body: Buffer, token: string | undefined): ExchangeFailure
 }
 
 /** A provider that speaks another protocol than OpenAI's, over HTTP: what it is told and how it is read is its folder's. */
 export function createTranslatingProvider(
-  { name, type, baseUrl, timeouts, headers, authorize, translate, readError }: TranslatingProviderOptions,
+  { name, type, baseUrl, timeouts, headers, tokens, translate, readError }: TranslatingProviderOptions,
   client: UpstreamClient,
 ): Provider {
   const origin = client.openOrigin(baseUrl)
@@ -54,8 +54,9 @@ export function createTranslatingProvider(
     type,
     totalTimeoutMs: timeouts.totalMs,
     async exchange(call: UpstreamCall, output: AttemptOutput): Promise<ExchangeResult> {
-      const { path, body, headers: ownHeaders = [], streamTypes, reader } = translate(call, output)
-      const authorization = authorize ? await authorize() : []
+      const token = tokens && (await tokens.current())
+      const { path, body, headers: ownHeaders = [], streamTypes, reader } = translate(call, output, token)
+      const authorization = token === undefined ? [] : ['authorization', `Bearer ${token}`]
       return exchange(
         origin,
         {
@@ -64,7 +65,10 @@ export function createTranslatingProvider(
           body: Buffer.from(JSON.stringify(body)),
           stream: call.request.stream,
           ...(streamTypes && { streamTypes }),
-          readError,
+          readError(status, errorHeaders, errorBody) {
+            if (status === 401) tokens?.forget()
+            return readError(status, errorHeaders, errorBody, token)
+          },
           firstByteTimeoutMs: Math.min(timeouts.firstByteMs, call.remainingMs),
           idleTimeoutMs: Math.min(timeouts.idleMs, call.remainingMs),
           cancellation: call.cancellation,

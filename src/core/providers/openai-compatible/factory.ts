@@ -7,7 +7,7 @@ import { isPresetName, noPreset, type Preset, presets } from './presets.ts'
 export const createOpenAiCompatible: ProviderFactory = (source, { client }) => {
   const { clean, quirks } = presetOf(textSetting(source, 'preset'))
   const createReader = clean ? createRelayReader : createDecodingReader
-  return createOpenAiProvider(openAiSettings(source), client, source.type, createReader, quirks)
+  return createOpenAiProvider(openAiSettings(source), client, { type: source.type, createReader, quirks })
 }
 
 const presetOf = (name: string | undefined): Preset =>

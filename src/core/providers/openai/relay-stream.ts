@@ -14,6 +14,14 @@ const doneFrame = Buffer.from('data: [DONE]\n\n')
 /** What frames that need a look have in them: usage, the end of a choice, an error, the end of the stream. */
 const notable = /_tokens"|"finish_reason"\s*:\s*"|"error"|\[DONE\]/
 
+/** Puts the few chunks right that would make a strict client stumble. */
+export interface ChunkMender {
+  /** Whether a frame that accounting need not look at has to be looked at for this. */
+  isDue(frame: string): boolean
+  /** @returns undefined to pass the chunk on as it came, `drop` to keep it from the caller, or what to send instead */
+  mended(chunk: Record<string, unknown>): 'drop' | object | undefined
+}
+
 /**
  * Passes an SSE answer on byte by byte, whole frames at a time, and picks out on the side what accounting needs.
  * Only three things are kept from the caller: the usage frame nobody asked for, the last `[DONE]` (it is sent once the
@@ -33,13 +41,15 @@ export class RelayStream implements AnswerReader {
   #outputStarted = false
   #plainText: PlainTextFrame | undefined
   readonly #credential: string | undefined
+  readonly #mender: ChunkMender | undefined
   #done: Buffer | undefined
 
   /** @param credential - replaced wherever the provider echoes it in an error */
-  constructor(output: AttemptOutput, showUsage: boolean, credential?: string) {
+  constructor(output: AttemptOutput, showUsage: boolean, credential?: string, mender?: ChunkMender) {
     this.#output = output
     this.#showUsage = showUsage
     this.#credential = credential
+    this.#mender = mender
   }
 
   push(chunk: Buffer): ExchangeFailure | undefined {
@@ -104,7 +114,8 @@ export class RelayStream implements AnswerReader {
         this.#done = frames.subarray(start, end)
         return undefined
       }
-      if (verdict !== 'drop') return verdict
+      if (Buffer.isBuffer(verdict)) this.#passRun(verdict, 0, verdict.length)
+      else if (verdict !== 'drop') return verdict
     }
     this.#passRun(frames, runStart, frames.length)
     return undefined
@@ -121,10 +132,14 @@ export class RelayStream implements AnswerReader {
     this.facts.outputBytes += Math.max(0, frameBytes - (this.#plainText?.overheadBytes ?? 0))
   }
 
-  #look(frame: Buffer): 'pass' | 'drop' | 'done' | ExchangeFailure {
-    if (this.#plainText && !notable.test(frame.toString('latin1'))) {
-      this.#countOutput(frame.length)
-      return 'pass'
+  /** @returns the frame to send instead, where it had to be mended */
+  #look(frame: Buffer): 'pass' | 'drop' | 'done' | Buffer | ExchangeFailure {
+    if (this.#plainText) {
+      const text = frame.toString('latin1')
+      if (!notable.test(text) && !this.#mender?.isDue(text)) {
+        this.#countOutput(frame.length)
+        return 'pass'
+      }
     }
     const data = dataOf(frame.toString('utf8'))
     if (data === undefined) return 'pass'
@@ -135,7 +150,10 @@ export class RelayStream implements AnswerReader {
     } catch {
       return malformedFailure('a frame that is not JSON')
     }
-    return this.#lookAtChunk(chunk, frame)
+    const verdict = this.#lookAtChunk(chunk, frame)
+    const mended = verdict === 'pass' ? this.#mender?.mended(chunk as Record<string, unknown>) : undefined
+    if (mended === undefined || mended === 'drop') return mended ?? verdict
+    return Buffer.from(`data: ${JSON.stringify(mended)}\n\n`)
   }
 
   #lookAtChunk(chunk: unknown, frame: Buffer): 'pass' | 'drop' | ExchangeFailure {
