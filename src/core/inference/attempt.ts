@@ -60,7 +60,7 @@ export async function attempt(
     try {
       result = await provider.exchange(upstreamCall, output)
     } catch (thrown) {
-      result = brokenAdapter(thrown)
+      result = thrownByAdapter(thrown)
     }
     deadlines.release(deadline)
     attempts.push({ candidate, result, totalMs: clock.monotonicMs() - startedMs })
@@ -70,14 +70,16 @@ export async function attempt(
   }
 }
 
-/** `exchange` rejects only on a bug of ours, and then nobody knows what was sent. */
-const brokenAdapter = (thrown: unknown): ExchangeResult => ({
+/**
+ * What an adapter refuses by itself, with a sentence for the client, never left us, and another provider may know the
+ * parameter or have its credential. Anything else is a bug of ours, and nobody knows what was sent.
+ */
+const thrownByAdapter = (thrown: unknown): ExchangeResult => ({
   failure: {
     error: GatewayError.from(thrown),
-    kind: 'malformed',
-    // What the adapter itself refused, with a sentence for the client, never left us.
-    billing: thrown instanceof GatewayError ? 'not_sent' : 'maybe_billed',
-    retryable: false,
+    ...(thrown instanceof GatewayError
+      ? { kind: 'refused', billing: 'not_sent', retryable: thrown.code !== 'invalid_body' }
+      : { kind: 'malformed', billing: 'maybe_billed', retryable: false }),
     retryAfterMs: undefined,
   },
   usage: undefined,

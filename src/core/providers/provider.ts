@@ -18,7 +18,8 @@ export type ProviderType = (typeof providerTypes)[number]
 
 /**
  * The port to an upstream. An adapter translates and only translates: it makes one attempt, reports what came, and
- * never retries. What went wrong is a value in the result; `exchange` rejects only on a bug.
+ * never retries. What went wrong is a value in the result; `exchange` rejects with a GatewayError for what it refuses
+ * before anything is sent, and otherwise only on a bug.
  */
 export interface Provider {
   readonly name: string
