@@ -171,16 +171,11 @@ test.each<[string, string, string[]]>([
     ],
   ],
   [
-    'a provider type of a later release',
-    'providers: [{ name: a, type: bedrock }]',
-    [
-      'providers[0].type: bedrock is not available in this release; expected one of openai, openai-compatible, azure-openai, anthropic, gemini, vertex, demo',
-    ],
-  ],
-  [
     'a provider type from nowhere',
     'providers: [{ name: a, type: skynet }]',
-    ['providers[0].type: expected one of openai, openai-compatible, azure-openai, anthropic, gemini, vertex, demo'],
+    [
+      'providers[0].type: expected one of openai, openai-compatible, azure-openai, anthropic, bedrock, gemini, vertex, demo',
+    ],
   ],
   [
     'a provider of OpenAI without a key',

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { unreachable } from '../core/errors.ts'
-import { providerTypes } from '../core/providers/provider.ts'
 import { anthropicSchema, declaredAnthropic } from './providers/anthropic.ts'
 import { azureOpenAiSchema, declaredAzureOpenAi } from './providers/azure-openai.ts'
+import { bedrockSchema, declaredBedrock } from './providers/bedrock.ts'
 import { declaredDemo, demoSchema } from './providers/demo.ts'
 import { declaredGemini, geminiSchema } from './providers/gemini.ts'
 import { declaredOpenAi, openAiCompatibleSchema, openAiSchema } from './providers/openai.ts'
@@ -15,21 +15,16 @@ export const providerSchemas = [
   openAiCompatibleSchema,
   azureOpenAiSchema,
   anthropicSchema,
+  bedrockSchema,
   geminiSchema,
   vertexSchema,
   demoSchema,
 ] as const
 
-const available = providerSchemas.map(({ shape }) => shape.type.value)
+const types = providerSchemas.map(({ shape }) => shape.type.value).join(', ')
 
 export const providerSchema = z.discriminatedUnion('type', providerSchemas, {
-  error: (issue) => {
-    if (issue.code !== 'invalid_union') return undefined
-    const type = (issue.input as { type?: unknown }).type
-    const known = providerTypes.find((name) => name === type)
-    const expected = `expected one of ${available.join(', ')}`
-    return known ? `${known} is not available in this release; ${expected}` : expected
-  },
+  error: (issue) => (issue.code === 'invalid_union' ? `expected one of ${types}` : undefined),
 })
 
 export type FileProvider = z.output<typeof providerSchema>
@@ -45,6 +40,8 @@ export function contentOf(provider: FileProvider): DeclaredContent {
       return declaredAzureOpenAi(provider)
     case 'vertex':
       return declaredVertex(provider)
+    case 'bedrock':
+      return declaredBedrock(provider)
     case 'gemini':
       return declaredGemini(provider)
     case 'demo':

@@ -29,6 +29,13 @@ const known: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'src/core/db/postmaster.ts': { 'node:net': 'to the socket of our own PostgreSQL' },
   'src/core/db/embedded-postgres.ts': { 'node:child_process': 'starts our own PostgreSQL' },
   'src/core/db/embedded-postgres-binaries.ts': { 'node:child_process': 'asks which system this is' },
+  'src/core/providers/bedrock/client.ts': {
+    '@aws-sdk/client-bedrock-runtime': 'by the guarded agents, which sign-in uses, too',
+    '@aws-sdk/credential-providers':
+      'by the guarded agents; a machine that has a role is asked for it at its own fixed address',
+    '@smithy/node-http-handler': 'takes the guarded agents',
+  },
+  'src/core/providers/bedrock/provider.ts': { '@aws-sdk/client-bedrock-runtime': 'names what the client is to send' },
   'src/core/redis/redis-client.redis.ts': { ioredis: 'to Redis' },
   'src/core/events/event-subscription.redis.ts': { ioredis: 'to Redis' },
 

@@ -24,13 +24,29 @@ const providers = (replayUrl: string) => [
   { name: 'gemini', type: 'gemini', baseUrl: `${replayUrl}/v1beta` },
   { name: 'azure', type: 'azure-openai', baseUrl: replayUrl },
   {
+    name: 'bedrock',
+    type: 'bedrock',
+    baseUrl: replayUrl,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'AKIANOTAREALKEY', secretAccessKey: 'not-a-real-key' },
+  },
+  {
     name: 'vertex',
     type: 'vertex',
     baseUrl: `${replayUrl}/v1/projects/p/locations/us-central1`,
     credentials: { accessToken: 'not-a-real-token' },
   },
 ]
-const apis = ['openai-chat', 'azure-chat', 'openai-embeddings', 'anthropic-messages', 'gemini', 'gemini-embeddings']
+const apis = [
+  'openai-chat',
+  'azure-chat',
+  'openai-embeddings',
+  'anthropic-messages',
+  'gemini',
+  'gemini-embeddings',
+  'bedrock-converse',
+  'bedrock-invoke-embeddings',
+]
 
 const keySecret = 'conformance-0123456789abcdef'
 const startMsMax = 60_000

@@ -93,6 +93,7 @@ export const waysOut: readonly WayOut[] = [
   provider('gemini', { apiKey: credential }),
   provider('azure-openai', { apiKey: credential }),
   provider('vertex', { accessToken: credential }),
+  provider('bedrock', { bearerToken: credential }, { region: 'us-east-1' }),
   token,
   catalog,
   agent,

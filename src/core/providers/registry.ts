@@ -4,11 +4,12 @@ import type { Provider, ProviderTimeouts, ProviderType } from './provider.ts'
 import type { ProviderDeps, ProviderFactory } from './provider-factory.ts'
 
 /** The only list of provider types. An adapter is loaded when the first provider of its type is made. */
-const factories: Readonly<Partial<Record<ProviderType, () => Promise<ProviderFactory>>>> = {
+const factories: Readonly<Record<ProviderType, () => Promise<ProviderFactory>>> = {
   openai: async () => (await import('./openai/factory.ts')).createOpenAi,
   'openai-compatible': async () => (await import('./openai-compatible/factory.ts')).createOpenAiCompatible,
   'azure-openai': async () => (await import('./azure-openai/factory.ts')).createAzureOpenAi,
   anthropic: async () => (await import('./anthropic/factory.ts')).createAnthropic,
+  bedrock: async () => (await import('./bedrock/factory.ts')).createBedrock,
   gemini: async () => (await import('./gemini/factory.ts')).createGemini,
   vertex: async () => (await import('./vertex/factory.ts')).createVertex,
   demo: async () => (await import('./demo/factory.ts')).createDemo,
@@ -23,14 +24,12 @@ export async function createProvider(
   deps: ProviderDeps,
 ): Promise<Provider> {
   const { name, type, baseUrl, settings } = stored
-  const load = factories[type]
-  if (!load) throw new Error(`Providers of type ${type} are not available in this release.`)
   const unknown = fieldsOf(settings.credentialFields).filter((field) => credentials[field] === undefined)
   if (unknown.length > 0) {
     throw new Error(`The credentials of the provider ${name} are not known to this process: ${unknown.join(', ')}.`)
   }
   const timeouts = { ...timeoutsDefault, ...(settings.timeouts as Partial<ProviderTimeouts> | undefined) }
-  const create = await load()
+  const create = await factories[type]()
   return create({ name, type, baseUrl, settings, credentials, timeouts }, deps)
 }
 

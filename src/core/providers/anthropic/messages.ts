@@ -162,11 +162,11 @@ function imageSource({ source, path }: ImagePart): JsonObject {
 function documentSource({ source, path }: FilePart): JsonObject {
   if (source.kind === 'url') return { type: 'url', url: source.url }
   const { mediaType, base64 } = source
-  if (mediaType === 'text/plain') {
-    return { type: 'text', media_type: mediaType, data: Buffer.from(base64, 'base64').toString('utf8') }
+  if (/^text\/|^application\/(?:txt|json)$/.test(mediaType)) {
+    return { type: 'text', media_type: 'text/plain', data: Buffer.from(base64, 'base64').toString('utf8') }
   }
   if (mediaType === 'application/pdf') return { type: 'base64', media_type: mediaType, data: base64 }
-  throw unsupported(`${path}.file.file_data`, `may be a PDF or plain text for this model, not ${mediaType}`)
+  throw unsupported(`${path}.file.file_data`, `may be a PDF or text for this model, not ${mediaType}`)
 }
 
 /** An answer that is to be continued may not end in white space. */

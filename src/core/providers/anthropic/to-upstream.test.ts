@@ -207,7 +207,10 @@ describe('pictures and documents', () => {
       { type: 'image_url', image_url: { url: 'data:image/svg+xml;base64,AAAA' } },
       'messages[0].content[0].image_url.url',
     ],
-    [{ type: 'file', file: { file_data: 'data:text/csv;base64,AAAA' } }, 'messages[0].content[0].file.file_data'],
+    [
+      { type: 'file', file: { file_data: 'data:application/zip;base64,AAAA' } },
+      'messages[0].content[0].file.file_data',
+    ],
     [{ type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } }, 'messages[0].content[0]'],
   ])('what it cannot read is refused by name: %j', (content, param) => {
     expect(refusal({ messages: [{ role: 'user', content: [content] }] })).toEqual({

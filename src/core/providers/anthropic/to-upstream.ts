@@ -4,6 +4,7 @@ import { GatewayError } from '../../errors.ts'
 import { isRecord, type JsonObject } from '../json.ts'
 import { type Conversation, toConversation } from './messages.ts'
 import { abilitiesOf, type ModelAbilities } from './models.ts'
+import { isOn, thinkingOf } from './thinking.ts'
 
 export interface ToAnthropicOptions {
   /** Anthropic's name of the model. */
@@ -47,7 +48,7 @@ export function toAnthropicRequest(
   const abilities = abilitiesOf(model)
   const conversation = toConversation(chat.messages)
   const maxTokens = chat.outputTokensMax ?? outputTokensMax ?? outputTokensMaxDefault
-  const thinking = thinkingOf(chat, abilities, conversation, maxTokens)
+  const thinking = thinkingOf(chat, abilities, { maxTokens, lacksThinking: lacksThinking(conversation) })
   const format = formatOf(chat, abilities, isOn(thinking?.thinking))
   const system = [...conversation.system, ...format.instructions.map((text) => ({ type: 'text', text }))]
   const outputConfig = {
@@ -80,61 +81,13 @@ export function toAnthropicRequest(
 const given = (name: string, value: unknown): JsonObject | undefined =>
   value === undefined ? undefined : { [name]: value }
 
-interface Thinking {
-  thinking: unknown
-  outputConfig?: JsonObject
-}
-
-/** The least that Anthropic takes, and what we leave for the answer itself. */
-const thinkingTokensMin = 1024
-
-const thinkingTokensByEffort: Readonly<Record<string, number>> = {
-  minimal: 1024,
-  low: 2048,
-  medium: 8192,
-  high: 16_384,
-  xhigh: 32_768,
-  max: 32_768,
-}
-
-/**
- * What the client says itself goes on as it is. An effort is left out where thinking would make the request invalid:
- * beside a tool that must be called, after a tool call whose thinking the client has not kept, within a cap too small.
- */
-function thinkingOf(
-  { members, reasoningEffort: effort, toolChoice }: ChatRequest,
-  abilities: ModelAbilities,
-  { messages }: Conversation,
-  maxTokens: number,
-): Thinking | undefined {
-  if (members.thinking !== undefined) return { thinking: members.thinking }
-  const mustCall = toolChoice?.kind === 'required' || toolChoice?.kind === 'function'
-  if (effort === undefined || effort === 'none' || !abilities.thinking) return undefined
-  if (abilities.adaptiveThinking) {
-    const outputConfig = { effort: effort === 'minimal' ? 'low' : effort }
-    return mustCall ? { thinking: undefined, outputConfig } : { thinking: { type: 'adaptive' }, outputConfig }
-  }
-  const wanted = thinkingTokensByEffort[effort]
-  if (wanted === undefined) {
-    const known = Object.keys(thinkingTokensByEffort).join(', ')
-    throw new GatewayError('unsupported_parameter', `"reasoning_effort" must be none, ${known} for this model.`, {
-      param: 'reasoning_effort',
-    })
-  }
-  const budget = Math.min(wanted, maxTokens - 1)
-  if (mustCall || budget < thinkingTokensMin || lacksThinking(messages)) return undefined
-  return { thinking: { type: 'enabled', budget_tokens: budget } }
-}
-
 /** Results of a call are only taken with the thinking that led to it. */
-function lacksThinking(messages: Conversation['messages']): boolean {
+function lacksThinking({ messages }: Conversation): boolean {
   const last = messages[messages.length - 1]
   if (!last?.content.some(({ type }) => type === 'tool_result')) return false
   const calling = messages[messages.length - 2]?.content[0]?.type
   return calling !== 'thinking' && calling !== 'redacted_thinking'
 }
-
-const isOn = (thinking: unknown): boolean => isRecord(thinking) && thinking.type !== 'disabled'
 
 /** While thinking, and on the newest models at all, sampling is Anthropic's own affair. */
 function samplingOf({ temperature, topP }: ChatRequest, { sampling }: ModelAbilities, thinks: boolean): JsonObject {
