@@ -32,7 +32,7 @@ const callText = (toolIndex: number, args: string): ChatEvent => ({
   arguments: args,
 })
 
-test('by the book', () => {
+test('by the book, with later deltas whose id and name are empty', () => {
   expect(
     calls(
       [{ index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: '' } }],
