@@ -24,8 +24,9 @@ ${notices.generatedSecretFiles.map((file) => `  ${file}`).join('\n')}`)
     -H "Content-Type: application/json" \\
     -d '{"model":"demo/demo-chat","messages":[{"role":"user","content":"Hello!"}]}'`)
   }
-  parts.push(`Next: set OPENAI_API_KEY, or declare providers in a file (docs/examples/llmgw.yaml) and start with
-LLMGW_CONFIG=that-file. Make keys with: npm run llmgw -- keys create --name my-app. Ctrl-C stops everything.`)
+  parts.push(`Next: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or declare providers in a file
+(docs/examples/llmgw.yaml) and start with LLMGW_CONFIG=that-file. Make keys with: npm run llmgw -- keys create --name my-app.
+Ctrl-C stops everything.`)
   return `\n${parts.join('\n\n')}\n`
 }
 

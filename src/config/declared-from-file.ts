@@ -21,7 +21,6 @@ import { timeoutsSchema } from './providers/provider-fields.ts'
 import type { FileKeyRateLimits, FileRateLimit } from './rate-limit-schema.ts'
 
 export const builtinProviderName = 'demo'
-export const openAiProviderName = 'openai'
 
 /** Joins what the file, the environment and the gateway itself bring; the file wins where names meet. */
 export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentSettings): DeclaredConfiguration {
@@ -49,20 +48,16 @@ function toProvider(provider: FileProvider): DeclaredProvider {
   return { name, managedBy: 'file', enabled, passthroughModels, timeouts, ...contentOf(provider) }
 }
 
-function environmentProviders({ openAi }: EnvironmentSettings): DeclaredProvider[] {
-  if (!openAi) return []
-  return [
-    {
-      ...undeclared,
-      name: openAiProviderName,
-      managedBy: 'environment',
-      type: 'openai',
-      baseUrl: openAi.baseUrl,
-      settings: {},
-      credentials: { apiKey: openAi.apiKey },
-    },
-  ]
-}
+const environmentProviders = ({ providers }: EnvironmentSettings): DeclaredProvider[] =>
+  providers.map(({ type, apiKey, baseUrl }) => ({
+    ...undeclared,
+    name: type,
+    managedBy: 'environment',
+    type,
+    baseUrl,
+    settings: {},
+    credentials: { apiKey },
+  }))
 
 const builtinDemo = (): DeclaredProvider => ({
   ...undeclared,

@@ -4,8 +4,11 @@ import { parseRedisUrl } from '../core/redis/redis-url.ts'
 import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
 import { createProxies, readProxyUrl } from '../core/upstream/proxies.ts'
+import { type EnvironmentProvider, environmentProvidersOf, idleUrls } from './environment-providers.ts'
 import { nearestName } from './nearest-name.ts'
 import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
+import { anthropicBaseUrl } from './providers/anthropic.ts'
+import { geminiBaseUrl } from './providers/gemini.ts'
 import { openAiBaseUrl } from './providers/openai.ts'
 import { baseUrlField, credentialCheck, type SecretCheck, secretField } from './schema-fields.ts'
 
@@ -42,8 +45,8 @@ export interface EnvironmentSettings {
   readonly drainDelayMs: number
   /** How long streams may run on after that. */
   readonly drainTimeoutMs: number
-  /** Undefined when no OPENAI_API_KEY is set. */
-  readonly openAi: { readonly apiKey: Secret; readonly baseUrl: string } | undefined
+  /** Providers that the key of a provider creates, such as OPENAI_API_KEY. */
+  readonly providers: readonly EnvironmentProvider[]
 }
 
 export type LogLevel = (typeof logLevels)[number]
@@ -151,6 +154,18 @@ export const environmentSchema = z.object({
   OPENAI_BASE_URL: baseUrlField()
     .default(openAiBaseUrl)
     .describe('Where the provider that OPENAI_API_KEY creates is reached.'),
+  ANTHROPIC_API_KEY: secretField(credentialCheck)
+    .optional()
+    .describe('Creates the provider `anthropic`, unless the file declares one of that name.'),
+  ANTHROPIC_BASE_URL: baseUrlField()
+    .default(anthropicBaseUrl)
+    .describe('Where the provider that ANTHROPIC_API_KEY creates is reached.'),
+  GEMINI_API_KEY: secretField(credentialCheck)
+    .optional()
+    .describe('Creates the provider `gemini`, unless the file declares one of that name.'),
+  GEMINI_BASE_URL: baseUrlField()
+    .default(geminiBaseUrl)
+    .describe('Where the provider that GEMINI_API_KEY creates is reached.'),
 })
 
 /** Names that later releases will read: not a mistake, and without effect. */
@@ -170,6 +185,8 @@ export const secretVariables = [
   'LLMGW_PREVIOUS_MASTER_KEYS',
   'LLMGW_KEY_PEPPER',
   'OPENAI_API_KEY',
+  'ANTHROPIC_API_KEY',
+  'GEMINI_API_KEY',
   'HTTPS_PROXY',
   'HTTP_PROXY',
 ] as const
@@ -238,10 +255,6 @@ export function unknownVariables(environment: Environment, referenced: ReadonlyS
     })
 }
 
-export function declaresOpenAi(environment: Environment): boolean {
-  return Boolean(environment.OPENAI_API_KEY || environment.OPENAI_API_KEY_FILE)
-}
-
 /** What is set and does nothing, which an operator should hear about. */
 export function environmentWarnings(environment: Environment): ConfigProblem[] {
   const reserved = reservedVariables
@@ -251,10 +264,7 @@ export function environmentWarnings(environment: Environment): ConfigProblem[] {
   if (environment.LLMGW_REDIS_PREFIX && !environment.REDIS_URL && !environment.REDIS_URL_FILE) {
     idle.push({ path: 'LLMGW_REDIS_PREFIX', message: 'has no effect without REDIS_URL' })
   }
-  if (environment.OPENAI_BASE_URL && !declaresOpenAi(environment)) {
-    idle.push({ path: 'OPENAI_BASE_URL', message: 'has no effect without OPENAI_API_KEY' })
-  }
-  return [...reserved, ...idle]
+  return [...reserved, ...idle, ...idleUrls(environment)]
 }
 
 /** @returns the content without the newline that editors leave at the end, or what is wrong, naming no content */
@@ -271,7 +281,6 @@ export function errorCode(error: unknown): string {
 }
 
 function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentSettings {
-  const { OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl } = variables
   return {
     dataDir: resolve(variables.LLMGW_DATA_DIR),
     configPath: variables.LLMGW_CONFIG,
@@ -291,7 +300,7 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     logLevel: variables.LLMGW_LOG_LEVEL,
     drainDelayMs: variables.LLMGW_DRAIN_DELAY_MS,
     drainTimeoutMs: variables.LLMGW_DRAIN_TIMEOUT_MS,
-    openAi: apiKey ? { apiKey, baseUrl } : undefined,
+    providers: environmentProvidersOf(variables),
   }
 }
 

@@ -55,6 +55,17 @@ test('the provider of the environment stands beside the demo, and gives way to o
   expect(provider?.credentials.apiKey?.reveal()).toBe('k')
 })
 
+test('each key of a provider in the environment is a provider of that name', () => {
+  const environment = { ANTHROPIC_API_KEY: 'sk-ant', GEMINI_API_KEY: 'AIza', GEMINI_BASE_URL: 'https://g.example/v1' }
+  const { providers } = configOf(load(environment)).declared
+  expect(providers).toMatchObject([
+    { name: 'anthropic', type: 'anthropic', managedBy: 'environment', baseUrl: 'https://api.anthropic.com' },
+    { name: 'gemini', type: 'gemini', managedBy: 'environment', baseUrl: 'https://g.example/v1' },
+    { name: 'demo' },
+  ])
+  expect(providers[0]?.credentials.apiKey?.reveal()).toBe('sk-ant')
+})
+
 test.each<[string, Environment, string[]]>([
   ['a port that is none', { LLMGW_PORT: '80a' }, ['LLMGW_PORT: expected a whole number from 0 to 65535']],
   ['a port out of range', { LLMGW_OPS_PORT: '65536' }, ['LLMGW_OPS_PORT: expected a whole number from 0 to 65535']],
@@ -370,11 +381,13 @@ test('what is set without effect is a warning, and limits and budgets are none',
     LLMGW_GRPC_PORT: '1',
     LLMGW_REDIS_PREFIX: 'p',
     OPENAI_BASE_URL: 'https://a.example',
+    ANTHROPIC_BASE_URL: 'https://a.example',
   })
   expect(result.ok && result.warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual([
     'LLMGW_GRPC_PORT: is reserved for a later release and has no effect yet',
     'LLMGW_REDIS_PREFIX: has no effect without REDIS_URL',
     'OPENAI_BASE_URL: has no effect without OPENAI_API_KEY',
+    'ANTHROPIC_BASE_URL: has no effect without ANTHROPIC_API_KEY',
   ])
 })
 

@@ -6,9 +6,8 @@ import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
 import { type ReadConfigFile, readConfigFile } from './config-file.ts'
 import { crossCheck, hostProblem } from './cross-checks.ts'
-import { builtinProviderName, openAiProviderName, toDeclaredConfiguration } from './declared-from-file.ts'
+import { builtinProviderName, toDeclaredConfiguration } from './declared-from-file.ts'
 import {
-  declaresOpenAi,
   type Environment,
   type EnvironmentSettings,
   environmentWarnings,
@@ -17,6 +16,7 @@ import {
   type ReadFile,
   unknownVariables,
 } from './environment.ts'
+import { namesOfEnvironmentProviders } from './environment-providers.ts'
 import { type ConfigFile, fileSchema } from './file-schema.ts'
 import { type ConfigProblem, parseWithProblems } from './problem.ts'
 
@@ -109,15 +109,18 @@ function fileProblems(
   const checked = crossCheck(file.content, {
     // A bad list is a problem already; hosts are judged once it is mended.
     guard: createAddressGuard(privateUpstreamsOf(environment) ?? ['0.0.0.0/0', '::/0']),
-    otherProviders: declaresOpenAi(environment) ? [openAiProviderName] : [],
+    otherProviders: namesOfEnvironmentProviders(environment),
     builtinProvider: builtinProviderName,
   })
   return [...file.problems, ...schemaProblems.filter(isNew), ...checked.filter(isNew)]
 }
 
-function environmentHostProblems({ openAi, privateUpstreams }: EnvironmentSettings): ConfigProblem[] {
-  const message = hostProblem(openAi?.baseUrl, createAddressGuard(privateUpstreams))
-  return message ? [{ path: 'OPENAI_BASE_URL', message }] : []
+function environmentHostProblems({ providers, privateUpstreams }: EnvironmentSettings): ConfigProblem[] {
+  const guard = createAddressGuard(privateUpstreams)
+  return providers.flatMap(({ baseUrl, urlVariable }) => {
+    const message = hostProblem(baseUrl, guard)
+    return message ? [{ path: urlVariable, message }] : []
+  })
 }
 
 function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
