@@ -71,8 +71,8 @@ async function startOther({
     import { startEmbeddedPostgres } from ${JSON.stringify(path.resolve('src/core/db/embedded-postgres.ts'))}
     const log = { debug() {}, info() {}, warn() {}, error: console.error }
     const postgres = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log, durable: true })
-    console.log(postgres.url)
-    ${program}`
+    ${program}
+    console.log(postgres.url) // whoever reads it may send a signal at once`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     ...as,
     stdio: ['ignore', 'pipe', 'inherit'],
