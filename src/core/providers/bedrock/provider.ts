@@ -108,10 +108,7 @@ function exchangeOf(options: BedrockProviderOptions, call: UpstreamCall, output:
           events.take(event as unknown as JsonObject)
           if (!pass(events, output)) {
             patience.pause()
-            await new Promise<void>((resolve) => {
-              patience.signal.addEventListener('abort', () => resolve(), { once: true })
-              output.onceDrained(resolve)
-            })
+            await drained(output, patience.signal)
             patience.heard()
           }
         }
@@ -133,6 +130,17 @@ function pass(events: ConverseEvents, output: AttemptOutput): boolean {
   for (const event of events.taken()) keepsUp = output.event(event)
   return keepsUp
 }
+
+/** Resolves when the reader has caught up, or nobody waits for it any more. */
+const drained = (output: AttemptOutput, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const resume = (): void => {
+      signal.removeEventListener('abort', resume)
+      resolve()
+    }
+    signal.addEventListener('abort', resume)
+    output.onceDrained(resume)
+  })
 
 /** So many are asked for at once of a model that takes one text at a time. */
 const invocationsAtOnce = 8
