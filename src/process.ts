@@ -4,6 +4,7 @@ import { type App, type Operator, openApp } from './app.ts'
 import { type Config, type ConfigLoader, configExitCode } from './config/load-config.ts'
 import { formatProblems } from './config/problem.ts'
 import { createConfigReloader } from './config/reload.ts'
+import { watchSecretFiles } from './config/secret-files.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { openProcessLog } from './process-log.ts'
 import { newKeyNotice, welcome } from './welcome.ts'
@@ -11,6 +12,8 @@ import { openPrimary } from './workers/primary.ts'
 
 /** After the drain, which takes a moment more than its deadline, closing gets this long; then the process ends anyway. */
 const closeMsMax = 7_000
+/** Two looks agree on a change: a renewed secret is used within twice as long. */
+const secretsLookMs = 2_500
 const secondSignalDrainMs = 5_000
 
 /**
@@ -42,12 +45,16 @@ export async function runProcess(loader: ConfigLoader): Promise<number> {
       config.settings.workers > 1
         ? await openPrimary({ config, filesRead: loader.filesRead, log, signal: stopping.signal, operator })
         : await openApp(config, log, stopping.signal, operator)
-    const reloader = createConfigReloader({ load: () => loader.load(), apply: (next) => app.reload(next), log })
+    const { load, loadSecrets, secretFiles } = loader
+    const reloader = createConfigReloader({ load, loadSecrets, apply: (next) => app.reload(next), log })
+    const secrets = watchSecretFiles({ files: secretFiles, reload: reloader.reloadSecrets, log })
     for (const { path, message } of loaded.warnings) log.warn({ path }, `${path} ${message}`)
     tell(welcome(app))
     log.info({ rest: app.rest, ops: app.ops }, 'ready')
     hangUps.obey(() => void reloader.reload())
+    const looks = setInterval(() => void secrets.look(), secretsLookMs).unref()
     const failure = await Promise.race([aborted(stopping.signal), app.failed])
+    clearInterval(looks)
     await reloader.close()
     if (failure && !stopping.signal.aborted) {
       log.fatal({ err: failure }, 'The gateway cannot go on.')

@@ -48,6 +48,10 @@ export function loadConfig(environment: Environment, readFile: ReadFile = readTe
 
 export interface ConfigLoader {
   load(): LoadConfigResult
+  /** As `load`, but with the config file as it was read last: only the files with secrets that it names are read anew. */
+  loadSecrets(): LoadConfigResult
+  /** Those of `filesRead` that the config file has secrets from. */
+  secretFiles(): ReadonlyMap<string, string>
   /** The content of all files read so far, by path, as last read: another process can load the same from it. */
   filesRead(): ReadonlyMap<string, string>
 }
@@ -65,24 +69,29 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
     return text
   }
   const parsed = parseEnvironment(fixed, readFile)
+  const ofEnvironment = new Set(filesRead.keys())
+  const configPath = fixed.LLMGW_CONFIG
+  const readButConfig: ReadFile = (path) => (path === configPath && filesRead.get(path)) || readFile(path)
+  const loadWith = (read: ReadFile): LoadConfigResult => {
+    const file = configPath ? readConfigFile(configPath, fixed, read) : noFile
+    const checked = parseWithProblems(fileSchema, file.content ?? {})
+    const problems = [
+      ...(parsed.ok ? environmentHostProblems(parsed.value) : parsed.problems),
+      ...unknownVariables(fixed, file.variables),
+      ...fileProblems(file, checked.ok ? [] : checked.problems, fixed),
+    ]
+    if (problems.length > 0 || !parsed.ok || !checked.ok) return { ok: false, problems }
+    return {
+      ok: true,
+      config: deepFreeze(toConfig(parsed.value, checked.value)),
+      warnings: environmentWarnings(fixed),
+    }
+  }
   return {
     filesRead: () => new Map(filesRead),
-    load() {
-      const path = fixed.LLMGW_CONFIG
-      const file = path ? readConfigFile(path, fixed, readFile) : noFile
-      const checked = parseWithProblems(fileSchema, file.content ?? {})
-      const problems = [
-        ...(parsed.ok ? environmentHostProblems(parsed.value) : parsed.problems),
-        ...unknownVariables(fixed, file.variables),
-        ...fileProblems(file, checked.ok ? [] : checked.problems, fixed),
-      ]
-      if (problems.length > 0 || !parsed.ok || !checked.ok) return { ok: false, problems }
-      return {
-        ok: true,
-        config: deepFreeze(toConfig(parsed.value, checked.value)),
-        warnings: environmentWarnings(fixed),
-      }
-    },
+    secretFiles: () => new Map([...filesRead].filter(([path]) => path !== configPath && !ofEnvironment.has(path))),
+    load: () => loadWith(readFile),
+    loadSecrets: () => loadWith(readButConfig),
   }
 }
 

@@ -18,7 +18,13 @@ function setUp(
     applied.push(config)
     return []
   }
-  const reloader = createConfigReloader({ load: () => loadConfig({}), apply, log, ...over })
+  const reloader = createConfigReloader({
+    load: () => loadConfig({}),
+    loadSecrets: () => loadConfig({}),
+    apply,
+    log,
+    ...over,
+  })
   return { reloader, applied, lines }
 }
 

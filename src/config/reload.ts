@@ -3,8 +3,9 @@ import type { Config, LoadConfigResult } from './load-config.ts'
 import { type ConfigProblem, formatProblems } from './problem.ts'
 
 export interface ConfigReloaderDeps {
-  /** Reads the file part anew: `load` of `createConfigLoader`. */
+  /** Reads the file part anew, as `createConfigLoader` does. */
   load(): LoadConfigResult
+  loadSecrets(): LoadConfigResult
   /** Puts a configuration in force, all of it or nothing; returns why it was refused, or nothing. */
   apply(config: Config): Promise<readonly ConfigProblem[]>
   log: Log
@@ -20,20 +21,22 @@ export interface ConfigReloader {
    * file as it is by then.
    */
   reload(): Promise<ReloadResult>
+  /** For a secret that was renewed: as `reload`, with the config file as it was read last. */
+  reloadSecrets(): Promise<ReloadResult>
   /** Resolves when no reload is running; later ones do nothing. */
   close(): Promise<void>
 }
 
-export function createConfigReloader({ load, apply, log }: ConfigReloaderDeps): ConfigReloader {
+export function createConfigReloader({ load, loadSecrets, apply, log }: ConfigReloaderDeps): ConfigReloader {
   let last: Promise<unknown> = Promise.resolve()
   /** The reload that has not begun yet, if there is one. */
   let waiting: Promise<ReloadResult> | undefined
   let isClosed = false
 
-  async function reloadOnce(): Promise<ReloadResult> {
+  async function reloadOnce(read: () => LoadConfigResult): Promise<ReloadResult> {
     if (isClosed) return refused([{ path: 'file', message: 'is not read any more; the gateway is shutting down' }])
     try {
-      const loaded = load()
+      const loaded = read()
       if (!loaded.ok) return refused(loaded.problems)
       const problems = await apply(loaded.config)
       if (problems.length > 0) return refused(problems)
@@ -54,10 +57,17 @@ export function createConfigReloader({ load, apply, log }: ConfigReloaderDeps): 
     reload() {
       waiting ??= last.then(() => {
         waiting = undefined
-        return reloadOnce()
+        return reloadOnce(load)
       })
       last = waiting
       return waiting
+    },
+    reloadSecrets() {
+      // One that reads everything and has not begun will read the secrets, too.
+      if (waiting) return waiting
+      const reloading = last.then(() => reloadOnce(loadSecrets))
+      last = reloading
+      return reloading
     },
     async close() {
       isClosed = true

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -133,6 +133,22 @@ describe('SIGHUP', () => {
     gateway = await startGateway({ home, env: environment() })
     expect((await chat(gateway, { model: 'smart' })).status).toBe(200)
     expect((await chat(gateway, { model: 'clever' })).status).toBe(404)
+  })
+
+  test('is not needed for a secret in a file, which is used when it is renewed', async () => {
+    const keyFile = path.join(home.path, 'upstream-key')
+    await writeFile(keyFile, 'sk-e2e-first-key\n')
+    const credentials = { apiKey: { fromFile: keyFile } }
+    const providers = [{ name: 'openai', type: 'openai', baseUrl: upstream.baseUrl, credentials }]
+    await home.configure(configFor(upstream, { providers, ...aliasTo('test-model') }))
+    expect(await reload(gateway)).toMatchObject({ msg: reloaded })
+    const keyInUse = async () => {
+      expect((await chat(gateway, { model: 'smart' })).status).toBe(200)
+      return upstream.requests.at(-1)?.headers.authorization
+    }
+    expect(await keyInUse()).toBe('Bearer sk-e2e-first-key')
+    await writeFile(keyFile, 'sk-e2e-second-key\n')
+    await expect.poll(keyInUse, { timeout: 30_000, interval: 200 }).toBe('Bearer sk-e2e-second-key')
   })
 
   test('that comes while the gateway drains is no reason to die', async () => {
