@@ -6,6 +6,7 @@ import type { ConfigProblem } from './config/problem.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { EventBus } from './core/events/event-bus.ts'
+import { createUpstreamHealth } from './core/health/upstream-health.ts'
 import { openIdempotency } from './core/idempotency/idempotency.ts'
 import { startIdempotencyExpiry } from './core/idempotency/idempotency-expiry.ts'
 import { createIdempotencyKeyStore } from './core/idempotency/idempotency-keys.store.ts'
@@ -188,11 +189,13 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   )
   const limiter = own(await openLimiter(deps))
   const metrics = createInferenceMetrics(registry)
+  const health = createUpstreamHealth({ log })
   const pipeline = createPipeline({
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
     snapshot: snapshots.current,
     route: (snapshot, { caller, request, operation }) => route(snapshot, caller, request.model, operation),
     idempotency,
+    health,
     admit: createAdmission({
       journal: accounting.spool,
       checkpoints: accounting.checkpoints,
@@ -247,6 +250,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
         return outcome.problems
       }
       keyCache.distrustAll()
+      health.forget()
       return []
     },
     async drain(deadline) {

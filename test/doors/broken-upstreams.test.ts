@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { contentOf, framesOf, readPartially } from '../support/event-stream.ts'
 import { eventually } from '../support/eventually.ts'
 import { openTestGateway, requestIdOf, type TestGateway } from '../support/gateway.ts'
@@ -24,6 +24,7 @@ beforeAll(async () => {
   })
 })
 afterAll(() => gateway.close())
+beforeEach(() => gateway.forgetHealth())
 
 const lastSeen = (): SeenRequest => gateway.upstream.requests.at(-1) as SeenRequest
 
@@ -160,7 +161,8 @@ describe.for(paths)(
         usage_source: 'none',
         finish: 'provider_error',
         provider_cost_nano: '0',
-        attempts: [{ billing: 'unknown', error_code: 'provider_bad_response' }],
+        retry_uncertain: true,
+        attempts: Array(2).fill({ billing: 'unknown', error_code: 'provider_bad_response' }),
       })
       expect(['cut', 'malformed', 'status']).toContain(record.attempts[0]?.outcome)
     })
@@ -235,7 +237,7 @@ describe.for(paths)('%s: an upstream that breaks off after its first output', ([
 describe('an upstream that is too slow', () => {
   const late: Behaviour = () => {}
 
-  test('no first byte: 504, and the prompt is paid for as an estimate', async () => {
+  test('no first byte, twice: 504, and the prompt is paid for twice as an estimate', async () => {
     gateway.upstream.answer(late)
     const response = await gateway.chat({ model: 'round-numbers' })
     expect(response.status).toBe(504)
@@ -246,8 +248,9 @@ describe('an upstream that is too slow', () => {
       usage_source: 'estimated',
       finish: 'timeout',
       output_tokens: '0',
-      provider_cost_nano: '7000',
-      attempts: [{ outcome: 'timeout', billing: 'estimated' }],
+      retry_uncertain: true,
+      provider_cost_nano: '14000',
+      attempts: Array(2).fill({ outcome: 'timeout', billing: 'estimated' }),
     })
     await eventually('the upstream to be closed', () => lastSeen().isAborted)
   })
@@ -325,7 +328,8 @@ describe('an upstream that is too slow', () => {
       usage_source: 'none',
       finish: 'provider_error',
       provider_cost_nano: '0',
-      attempts: [{ outcome: 'connect', billing: 'not_billed', http_status: null }],
+      retry_uncertain: false,
+      attempts: Array(2).fill({ outcome: 'connect', billing: 'not_billed', http_status: null }),
     })
   })
 })

@@ -19,7 +19,8 @@ beforeAll(async () => {
   gateway = await openTestGateway()
 })
 afterAll(() => gateway.close())
-beforeEach(() => {
+beforeEach(async () => {
+  await gateway.forgetHealth()
   gateway.upstream.answer(respondWithCompletion)
   gateway.spare.answer(respondWithCompletion)
 })
@@ -132,7 +133,8 @@ test('failed before the first output: a proper status, and nothing to pay', asyn
     http_status: 500,
     provider_cost_nano: '0',
     ledger_nano: '0',
-    attempts: [{ outcome: 'status', billing: 'unknown', error_code: 'provider_error' }],
+    retry_uncertain: true,
+    attempts: Array(2).fill({ outcome: 'status', billing: 'unknown', error_code: 'provider_error' }),
   })
 })
 

@@ -16,7 +16,10 @@ beforeAll(async () => {
   gateway = await openTestGateway({ keepsRequestLog: true })
 })
 afterAll(() => gateway.close())
-beforeEach(() => gateway.upstream.answer(respondWithCompletion))
+beforeEach(async () => {
+  gateway.upstream.answer(respondWithCompletion)
+  await gateway.forgetHealth()
+})
 
 const failWith = (status: number, error: object | string, headers: object = {}): void =>
   gateway.upstream.answer((response) => respondWithJson(response, status, { error }, headers))
@@ -32,6 +35,9 @@ const invalidRequest = (status: number, code: string, param?: string): ExpectedR
 })
 const upstreamError = (code: string): ExpectedRefusal => ({ status: 502, type: 'upstream_error', code })
 const timedOut: ExpectedRefusal = { status: 504, type: 'upstream_timeout', code: 'provider_timeout' }
+
+/** What is asked for once more, as it may have passed by then. */
+const mayPass = new Set([201, 408, 409, 418, 500, 502, 503, 504, 529])
 
 /** Relayed, and decoded: errors are read the same way. */
 describe.for([
@@ -71,7 +77,7 @@ describe.for([
       finish: 'provider_error',
       http_status: status,
       provider_cost_nano: '0',
-      attempts: [{ outcome: 'status', http_status: status }],
+      attempts: Array(mayPass.has(status) ? 2 : 1).fill({ outcome: 'status', http_status: status }),
     })
   })
 
@@ -132,7 +138,7 @@ describe('429 of a provider stays one', () => {
     failWith(429, words)
     expect(await gateway.settledRecord(requestIdOf(await gateway.chat()))).toMatchObject({
       state: 'released',
-      attempts: [{ outcome: 'status', billing: 'not_billed', cost_nano: '0' }],
+      attempts: Array(2).fill({ outcome: 'status', billing: 'not_billed', cost_nano: '0' }),
     })
   })
 })

@@ -2,6 +2,7 @@ import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { createBudgetLeaseStore } from '../../src/core/budgets/budget-leases.store.ts'
 import { createLeaseBook, type LeaseBook } from '../../src/core/budgets/lease-book.ts'
+import { createUpstreamHealth } from '../../src/core/health/upstream-health.ts'
 import { createAdmission } from '../../src/core/inference/admit.ts'
 import { createPipeline, type Pipeline } from '../../src/core/inference/pipeline.ts'
 import { createMemoryLimiter } from '../../src/core/limits/limiter.memory.ts'
@@ -115,6 +116,8 @@ export class SimulatedReplica implements TimerHost {
       authenticate: () => never('a call has its caller already'),
       snapshot: () => ({ version: 1n, validUntilMs: undefined, ...emptySnapshot }),
       route: () => world.candidatesOf(this),
+      health: createUpstreamHealth({ log: silent, random: () => world.random.int(0, 999) / 1_000 }),
+      random: () => world.random.int(0, 999) / 1_000,
       idempotency: { begin: () => never('no call has an idempotency key') },
       admit: createAdmission({
         journal: {

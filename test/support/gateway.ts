@@ -44,6 +44,8 @@ export interface TestGateway extends AsyncDisposable {
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   /** Puts another config file in force, as SIGHUP does. */
   reload(file: NonNullable<TestGatewayOptions['file']>): Promise<readonly ConfigProblem[]>
+  /** Reloads the config file as it is, which makes the gateway forget what it has learned of its upstreams. */
+  forgetHealth(): Promise<void>
   close(): Promise<void>
 }
 
@@ -77,6 +79,7 @@ export interface SettledRecord {
   implausible_usage: unknown
   price_version: string | null
   unpriced: boolean
+  retry_uncertain: boolean
   reserved_nano: string
   provider_cost_nano: string
   charged_nano: string
@@ -215,6 +218,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     },
     metric: async (name, labels) => sumOf(await metricsText(), name, labels),
     reload: (sections) => app.reload(load(sections)),
+    forgetHealth: async () => void (await app.reload(load(options.file))),
     close: () => resources.disposeAsync(),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }

@@ -47,6 +47,7 @@ export function usageEnd(intent: UsageIntent, changes: Partial<UsageEnd> = {}): 
     state: 'settled',
     finish: 'stop',
     usage_source: 'provider',
+    retry_uncertain: false,
     http_status: 200,
     error_code: null,
     input_tokens: 1_200,

@@ -41,7 +41,7 @@ export function createAdmission(deps: AdmissionDeps) {
     return { price: policy === 'estimate' ? deps.unpriced.estimate : undefined, unpriced: true, maxOutputTokens }
   }
 
-  return async function admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket> {
+  return async function admit(call: Call, candidates: readonly Candidate[], first: number): Promise<Ticket> {
     const targets = candidates.map((candidate) => accounted(call.caller, candidate))
     const taken = takeLimits(deps.limiter, call)
     const limits = taken instanceof Promise ? await taken : taken
@@ -49,7 +49,13 @@ export function createAdmission(deps: AdmissionDeps) {
     try {
       const reserved = reserve(call, targets)
       reservation = reserved instanceof Promise ? await reserved : reserved
-      const intent = intentOf(call, candidates[0] as Candidate, targets[0] as AccountedCandidate, reservation, deps)
+      const intent = intentOf(
+        call,
+        candidates[first] as Candidate,
+        targets[first] as AccountedCandidate,
+        reservation,
+        deps,
+      )
       await deps.journal.append('intent', intent)
       return new AdmittedCall(deps, { call, candidates, targets, intent, limits, reservation })
     } catch (error) {

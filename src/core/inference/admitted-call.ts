@@ -46,7 +46,8 @@ export class AdmittedCall implements Ticket, RunningCall {
   slot = -1
   readonly #deps: AdmittedCallDeps
   readonly #admitted: Admitted
-  #attempts = 0
+  /** The candidate that is being asked. */
+  #at = 0
   #output: HeldOutput | undefined
 
   constructor(deps: AdmittedCallDeps, admitted: Admitted) {
@@ -67,21 +68,21 @@ export class AdmittedCall implements Ticket, RunningCall {
     return outputTokensMaxOf(call.request, targets[candidate]?.maxOutputTokens)
   }
 
-  attempting(output: HeldOutput): void {
+  attempting(candidate: number, output: HeldOutput): void {
     this.#output = output
-    this.#attempts++
+    this.#at = candidate
   }
 
   async holdAnother(): Promise<boolean> {
     const { call, targets, reservation } = this.#admitted
     if (!reservation) return true
-    return reservation.extend(worstCaseOf(call.operation, call.request, targets.slice(this.#attempts)))
+    return reservation.extend(worstCaseOf(call.operation, call.request, targets))
   }
 
   checkpoint(): UsageCheckpoint {
     const { intent, candidates, targets, reservation } = this.#admitted
     const { input_tokens_estimate, orphan_cost_nano: _, ...identity } = intent
-    const at = Math.max(0, this.#attempts - 1)
+    const at = this.#at
     const { usage } = counted(input_tokens_estimate, this.#output?.outputBytes ?? 0)
     const price = targets[at]?.price
     return {

@@ -3,8 +3,10 @@ import { GatewayError } from '../errors.ts'
 import type { ExchangeResult, UpstreamCall } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { AnswerSink, Call } from './call.ts'
+import type { Cancellation } from './cancellation.ts'
 import type { Deadlines } from './deadlines.ts'
 import { HeldOutput } from './held-output.ts'
+import type { TargetChoice } from './target-choice.ts'
 import type { Attempt, Ticket } from './ticket.ts'
 
 export interface AttemptsOutcome {
@@ -13,23 +15,30 @@ export interface AttemptsOutcome {
   output: HeldOutput
 }
 
-const targetsMax = 3
+export interface AttemptDeps {
+  clock: Clock
+  deadlines: Deadlines
+}
 
 /**
- * Tries candidates in order until one has answered. Falls back before the first output, and never after; nor without
- * the money for another attempt, where the one before it may have been billed.
+ * Asks one target after the other, as `choice` has it, until one has answered. Goes on before the first output, and
+ * never after; nor without the money for another attempt, where the one before it may have been billed.
+ *
+ * @param choice - has begun its first target
  */
 export async function attempt(
   call: Call,
   candidates: readonly Candidate[],
+  choice: TargetChoice,
   ticket: Ticket,
   sink: AnswerSink,
-  { clock, deadlines }: { clock: Clock; deadlines: Deadlines },
+  deps: AttemptDeps,
 ): Promise<AttemptsOutcome> {
   const attempts: Attempt[] = []
-  for (let number = 1; ; number++) {
-    const candidate = candidates[number - 1] as Candidate
-    const startedMs = clock.monotonicMs()
+  for (;;) {
+    const { at } = choice
+    const candidate = candidates[at] as Candidate
+    const number = attempts.length + 1
     const output = new HeldOutput(
       sink,
       (form) => ({
@@ -39,36 +48,99 @@ export async function attempt(
         form,
         limits: ticket.limits,
       }),
-      clock.monotonicMs,
+      deps.clock.monotonicMs,
     )
-    ticket.attempting(output)
-    const { provider } = candidate.provider
-    const limitMs = Math.min(provider.totalTimeoutMs, call.timeoutMs ?? Number.POSITIVE_INFINITY)
-    const remainingMs = Math.max(0, limitMs - (startedMs - call.startedMs))
-    const upstreamCall: UpstreamCall = {
-      requestId: call.requestId,
-      operation: call.operation,
-      model: candidate.model,
-      request: call.request,
-      cancellation: call.cancellation,
-      remainingMs,
-      outputTokensCap: ticket.outputTokensCap(number - 1),
-      modelOutputTokensMax: candidate.entry?.maxOutputTokens,
-    }
-    const deadline = deadlines.watch(call.cancellation, startedMs + remainingMs, limitMs)
-    let result: ExchangeResult
-    try {
-      result = await provider.exchange(upstreamCall, output)
-    } catch (thrown) {
-      result = thrownByAdapter(thrown)
-    }
-    deadlines.release(deadline)
-    attempts.push({ candidate, result, totalMs: clock.monotonicMs() - startedMs })
-    const mayFallBack = result.failure?.retryable && !output.committed && !call.cancellation.reason
-    if (!mayFallBack || number >= Math.min(candidates.length, targetsMax)) return { attempts, output }
-    if (result.failure?.billing === 'maybe_billed' && !(await ticket.holdAnother())) return { attempts, output }
+    ticket.attempting(at, output)
+    const startedMs = deps.clock.monotonicMs()
+    const result = await attemptAt(call, candidate, ticket.outputTokensCap(at), output, startedMs, deps)
+    const totalMs = deps.clock.monotonicMs() - startedMs
+    choice.end(isClientsDeadline(call, candidate, result) ? undefined : result, totalMs)
+    attempts.push({ candidate, at, result, totalMs })
+    const { failure } = result
+    if (!failure || output.committed) return { attempts, output }
+    const isBegun = await beginNext(call, candidates, choice, ticket, result, deps.clock)
+    if (!isBegun) return { attempts, output }
   }
 }
+
+async function attemptAt(
+  call: Call,
+  { provider: { provider }, model, entry }: Candidate,
+  outputTokensCap: number | undefined,
+  output: HeldOutput,
+  startedMs: number,
+  { deadlines }: AttemptDeps,
+): Promise<ExchangeResult> {
+  const limitMs = limitMsOf(call, provider.totalTimeoutMs)
+  const remainingMs = Math.max(0, limitMs - (startedMs - call.startedMs))
+  const upstreamCall: UpstreamCall = {
+    requestId: call.requestId,
+    operation: call.operation,
+    model,
+    request: call.request,
+    cancellation: call.cancellation,
+    remainingMs,
+    outputTokensCap,
+    modelOutputTokensMax: entry?.maxOutputTokens,
+  }
+  const deadline = deadlines.watch(call.cancellation, startedMs + remainingMs, limitMs)
+  try {
+    return await provider.exchange(upstreamCall, output)
+  } catch (thrown) {
+    return thrownByAdapter(thrown)
+  } finally {
+    deadlines.release(deadline)
+  }
+}
+
+/** @returns whether another attempt has begun; otherwise the result at hand is the answer */
+async function beginNext(
+  call: Call,
+  candidates: readonly Candidate[],
+  choice: TargetChoice,
+  ticket: Ticket,
+  { failure }: ExchangeResult,
+  clock: Clock,
+): Promise<boolean> {
+  if (!failure) return false
+  const { cancellation } = call
+  const remainingMs = (at: number): number =>
+    limitMsOf(call, (candidates[at] as Candidate).provider.provider.totalTimeoutMs) -
+    (clock.monotonicMs() - call.startedMs)
+  let isHeld = failure.billing !== 'maybe_billed'
+  for (;;) {
+    if (cancellation.reason) return false
+    const next = choice.next(failure, remainingMs)
+    if (!next) return false
+    isHeld ||= await ticket.holdAnother()
+    if (!isHeld) return false
+    if (next.waitMs > 0) await pause(next.waitMs, cancellation)
+    if (cancellation.reason) return false
+    if (choice.begin(next.at)) return true
+  }
+}
+
+/** Ends at once when the call is cancelled: nobody waits for it any more. */
+function pause(ms: number, cancellation: Cancellation): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      cancellation.listen(undefined)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    cancellation.listen(done)
+  })
+}
+
+const limitMsOf = (call: Call, totalTimeoutMs: number): number =>
+  call.timeoutMs === undefined ? totalTimeoutMs : Math.min(totalTimeoutMs, call.timeoutMs)
+
+/** A client that is in a hurry says nothing about the provider. */
+const isClientsDeadline = (call: Call, { provider }: Candidate, { failure }: ExchangeResult): boolean =>
+  failure?.kind === 'timeout' &&
+  call.cancellation.reason !== undefined &&
+  limitMsOf(call, provider.provider.totalTimeoutMs) < provider.provider.totalTimeoutMs
 
 /**
  * What an adapter refuses by itself, with a sentence for the client, never left us, and another provider may know the

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
+import type { UpstreamHealth } from '../health/upstream-health.ts'
 import type { Claim, Idempotency } from '../idempotency/idempotency.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { Log } from '../log.ts'
@@ -10,6 +11,7 @@ import type { AnswerSink, Call } from './call.ts'
 import { createDeadlines } from './deadlines.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import { usedAnything } from './settle.ts'
+import { TargetChoice } from './target-choice.ts'
 import type { Ticket } from './ticket.ts'
 
 /** The one path of every inference request, whichever door it came through. */
@@ -27,20 +29,33 @@ export interface PipelineDeps {
   route(snapshot: RoutingSnapshot, call: Call): readonly Candidate[]
   /** Asked only for calls that carry an idempotency key. */
   idempotency: Pick<Idempotency, 'begin'>
-  /** Resolves once the intent to call survives a crash. */
-  admit(call: Call, candidates: readonly Candidate[]): Promise<Ticket>
+  /**
+   * Resolves once the intent to call survives a crash.
+   *
+   * @param first - the candidate that is asked first
+   */
+  admit(call: Call, candidates: readonly Candidate[], first: number): Promise<Ticket>
+  health: UpstreamHealth
   clock: Clock
   metrics: InferenceMetrics
   log: Log
+  /** From 0 to below 1. */
+  random?: () => number
 }
 
-/** authenticate -> admit -> route -> attempt -> stream -> settle: nothing is dispatched unadmitted or left unsettled. */
+/** authenticate -> route -> admit -> attempt -> stream -> settle: nothing is dispatched unadmitted or left unsettled. */
 export function createPipeline(deps: PipelineDeps): Pipeline {
   const timing = { clock: deps.clock, deadlines: createDeadlines(deps.clock.monotonicMs) }
+  const choosing = {
+    health: deps.health,
+    monotonicMs: deps.clock.monotonicMs,
+    random: deps.random ?? Math.random,
+  }
   return {
     authenticate: deps.authenticate,
     async run(call, sink) {
       let candidates: readonly Candidate[]
+      let choice: TargetChoice | undefined
       let claim: Claim | undefined
       let ticket: Ticket
       try {
@@ -52,15 +67,17 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
             return
           }
         }
-        ticket = await deps.admit(call, candidates)
+        choice = new TargetChoice(candidates, choosing)
+        ticket = await deps.admit(call, candidates, choice.at)
       } catch (thrown) {
+        choice?.end(undefined, 0)
         await claim?.release()
         refuse(deps, call, sink, thrown)
         return
       }
       deps.metrics.dispatched()
       if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
-      const { attempts, output } = await attempt(call, candidates, ticket, sink, timing)
+      const { attempts, output } = await attempt(call, candidates, choice, ticket, sink, timing)
       await ticket.settle(attempts, output.firstOutputMs)
       const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
       // Before the client hears that its call failed: it may well try again at once.

@@ -22,7 +22,7 @@ interface Consumption {
 /**
  * The terminal record of a call. Pure: the same attempts give the same record.
  *
- * @param prices - one per candidate, in the order of the attempts
+ * @param prices - one per candidate
  * @param reservedNano - what was held of each budget, for all attempts together
  */
 export function usageEndOf(
@@ -38,7 +38,7 @@ export function usageEndOf(
   let unpriced = false
   let last: Consumption = nothing
   const rows = attempts.map((made, index): UsageAttempt => {
-    const { price, unpriced: unpricedModel } = prices[index] as AccountedCandidate
+    const { price, unpriced: unpricedModel } = prices[made.at] as AccountedCandidate
     last = consumptionOf(made.result, intent.input_tokens_estimate)
     const bill = price && last.billing !== 'not_billed' ? costOf(price, last.usage) : free
     costNano += bill.costNano
@@ -87,6 +87,9 @@ export function usageEndOf(
     state: stateOf(last.source, costNano),
     finish: finishOf(final?.result),
     usage_source: last.source,
+    retry_uncertain: attempts.some(
+      ({ result }) => result !== final?.result && result.failure?.billing === 'maybe_billed',
+    ),
     http_status: final?.result.httpStatus ?? null,
     error_code: final?.result.failure?.error.code ?? null,
     input_tokens: inputTokens,

@@ -10,8 +10,8 @@ export interface Ticket {
   readonly limits: LimitState | undefined
   /** What the upstream of this candidate must be told to answer at most; undefined leaves it to the client. */
   outputTokensCap(candidate: number): number | undefined
-  /** An attempt begins, which this output belongs to. */
-  attempting(output: HeldOutput): void
+  /** An attempt at this candidate begins, which this output belongs to. */
+  attempting(candidate: number, output: HeldOutput): void
   /** Holds the money for another attempt. @returns false when a budget does not have it */
   holdAnother(): Promise<boolean>
   /** Writes what the call came to; resolves once that survives a crash, and never rejects. Called exactly once. */
@@ -21,6 +21,8 @@ export interface Ticket {
 /** One upstream attempt and what came of it. */
 export interface Attempt {
   candidate: Candidate
+  /** Where the candidate stands among those that were admitted. */
+  at: number
   result: ExchangeResult
   totalMs: number
 }

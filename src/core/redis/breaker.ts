@@ -1,3 +1,5 @@
+import { RollingOutcomes } from '../rolling-outcomes.ts'
+
 /**
  * Keeps callers away from a service that fails. Pure: it counts outcomes and says what they mean; who makes the probes
  * while it is open is not its business.
@@ -36,9 +38,6 @@ export interface BreakerOptions {
   probeEveryMs?: number
 }
 
-/** The window moves in steps of a tenth. */
-const slots = 10
-
 export function createBreaker({
   monotonicMs,
   random = Math.random,
@@ -50,38 +49,14 @@ export function createBreaker({
   probesToClose = 3,
   probeEveryMs = 1_000,
 }: BreakerOptions): Breaker {
-  const slotMs = windowMs / slots
-  const calls = new Array<number>(slots).fill(0)
-  const failures = new Array<number>(slots).fill(0)
-  let newestSlot = Math.floor(monotonicMs() / slotMs)
-  let callsInWindow = 0
-  let failuresInWindow = 0
+  const outcomes = new RollingOutcomes(windowMs, monotonicMs())
   let failingInARow = 0
   let probesInARow = 0
   let isOpen = false
   let openedCount = 0
 
-  /** @returns the index of the slot that is counted into now */
-  const advance = (): number => {
-    const slot = Math.floor(monotonicMs() / slotMs)
-    if (slot > newestSlot) {
-      for (let each = Math.max(newestSlot + 1, slot - slots + 1); each <= slot; each++) {
-        const index = each % slots
-        callsInWindow -= calls[index] as number
-        failuresInWindow -= failures[index] as number
-        calls[index] = 0
-        failures[index] = 0
-      }
-      newestSlot = slot
-    }
-    return newestSlot % slots
-  }
-
   const forget = (): void => {
-    calls.fill(0)
-    failures.fill(0)
-    callsInWindow = 0
-    failuresInWindow = 0
+    outcomes.clear()
     failingInARow = 0
     probesInARow = 0
   }
@@ -102,20 +77,16 @@ export function createBreaker({
     },
     succeeded() {
       if (isOpen) return
-      const index = advance()
-      calls[index] = (calls[index] as number) + 1
-      callsInWindow++
+      outcomes.add(false, monotonicMs())
       failingInARow = 0
     },
     failed() {
       if (isOpen) return
-      const index = advance()
-      calls[index] = (calls[index] as number) + 1
-      failures[index] = (failures[index] as number) + 1
-      callsInWindow++
-      failuresInWindow++
+      const nowMs = monotonicMs()
+      outcomes.add(true, nowMs)
       failingInARow++
-      const isFailingOften = callsInWindow >= callsMin && failuresInWindow >= failureShare * callsInWindow
+      const calls = outcomes.calls(nowMs)
+      const isFailingOften = calls >= callsMin && outcomes.failures(nowMs) >= failureShare * calls
       if (failingInARow >= failuresInARow || isFailingOften) change(true)
     },
     open() {

@@ -22,6 +22,7 @@ test('an end is whole in the journal, whichever of its fields differ from the in
   const other: Record<string, unknown> = {
     stream: false,
     unpriced: true,
+    retry_uncertain: true,
     tags: { env: 'prod' },
     operation: 'embeddings',
     units: { input: 1, search: 2 },

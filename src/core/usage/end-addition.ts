@@ -19,7 +19,7 @@ export function endAddition(end: UsageEnd, intent: UsageIntent): string | undefi
   }
   const text =
     `{"ended_at":"${end.ended_at}","state":"${end.state}","finish":${storableText(end.finish)},` +
-    `"usage_source":"${end.usage_source}","http_status":${end.http_status},` +
+    `"usage_source":"${end.usage_source}","retry_uncertain":${end.retry_uncertain},"http_status":${end.http_status},` +
     `"error_code":${storableText(end.error_code)},"input_tokens":${end.input_tokens},` +
     `"cache_read_tokens":${end.cache_read_tokens},"cache_write_tokens":${end.cache_write_tokens},` +
     `"output_tokens":${end.output_tokens},"reasoning_tokens":${end.reasoning_tokens},"units":${units},` +

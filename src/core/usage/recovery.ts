@@ -123,6 +123,7 @@ export function orphanEnd(intent: UsageIntent, endedAt: string, outputTokens = 0
     state: 'estimated',
     finish: 'orphaned',
     usage_source: 'estimated',
+    retry_uncertain: false,
     http_status: null,
     error_code: null,
     input_tokens: input_tokens_estimate,

@@ -59,6 +59,8 @@ export interface UsageEnd
   state: TerminalState
   finish: Finish | null
   usage_source: UsageSource
+  /** An attempt that may have been billed was followed by another one. */
+  retry_uncertain: boolean
   http_status: number | null
   error_code: string | null
   input_tokens: number

@@ -127,6 +127,7 @@ const columns = {
   state: 'text',
   finish: 'text',
   usage_source: 'text',
+  retry_uncertain: 'boolean',
   http_status: 'integer',
   error_code: 'text',
   input_tokens: 'bigint',
@@ -161,8 +162,9 @@ const overwritten = [...names.filter((name) => !key.has(name)), 'attempts']
 /** An orphan's row stays `estimated`, and gets everything else from the real end. */
 const amendable = overwritten.filter((name) => name !== 'state')
 
-/** Records that the previous release journaled know nothing of budgets. */
+/** What the previous release journaled knows nothing of this. */
 const whereAbsent: Partial<Record<string, string>> = {
+  retry_uncertain: 'false',
   overrun_nano: '0',
   budget_period_ids: "'{}'",
   budget_lease_ids: "'{}'",

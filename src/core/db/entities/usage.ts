@@ -37,6 +37,7 @@ export const UsageRecordEntity = defineEntity({
     implausibleUsage: p.json<unknown>().columnType('jsonb').nullable(),
     priceVersion: p.uuid().nullable(),
     unpriced: p.boolean().default(false),
+    retryUncertain: p.boolean().default(false),
     reservedNano: nano().defaultRaw('0'),
     providerCostNano: nano().defaultRaw('0'),
     chargedNano: nano().defaultRaw('0'),
