@@ -39,6 +39,7 @@ import type { Keyring } from './core/secrets/keyring.ts'
 import { registerAccountingMetrics } from './ops/accounting-metrics.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
+import { registerUpstreamHealthMetrics } from './ops/upstream-health-metrics.ts'
 import { openWayOut } from './outbound.ts'
 import { createRestServer } from './proxy/rest/server.ts'
 import { rejected, type Upkeep } from './upkeep.ts'
@@ -217,6 +218,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
   )
   registerAccountingMetrics(registry, accounting)
+  registerUpstreamHealthMetrics(registry, { health, snapshot: snapshots.current, monotonicMs: clock.monotonicMs })
   registerGatewayMetrics(registry, {
     spool: accounting.spool,
     keyCache,

@@ -249,6 +249,7 @@ describe('what one call has learned, the next ones need not', () => {
   test('a refused credential is not tried again, whatever the model', async () => {
     gateway.upstream.answer(fail(401))
     await gateway.chat({ model: 'round-numbers' })
+    expect(await gateway.metric('llmgw_provider_credential_accepted', { provider: 'openai' })).toBe(0)
     const next = await gateway.chat({ model: 'gpt-4o-mini' })
     expect(next.status).toBe(502)
     expect(await next.json()).toMatchObject({ error: { code: 'provider_auth_failed' } })
@@ -277,6 +278,10 @@ describe('what one call has learned, the next ones need not', () => {
     expect(alone.status).toBe(503)
     expect(await alone.json()).toMatchObject({ error: { code: 'no_healthy_provider' } })
     expect(Number(alone.headers.get('retry-after'))).toBeGreaterThan(5)
+    const target = { provider: 'openai', model: 'round-numbers' }
+    expect(await gateway.metric('llmgw_circuit_state', target)).toBe(2)
+    expect(await gateway.metric('llmgw_target_failure_ratio', target)).toBe(1)
+    expect(await gateway.metric('llmgw_circuit_state', { provider: 'spare' })).toBe(0)
     expect(asked()).toEqual([20, 21])
   })
 

@@ -51,7 +51,10 @@ describe('two replicas', () => {
     await one?.close()
     await redis?.close()
   })
-  beforeEach(() => one.upstream.answer(respondWithCompletion))
+  beforeEach(async () => {
+    one.upstream.answer(respondWithCompletion)
+    await one.forgetHealth()
+  })
 
   test('of requests that reach both in the same moment one is dispatched', async () => {
     for (const replica of [one, two]) await (await replica.chat({}, withKey(`${key}-first-connections`))).arrayBuffer()
@@ -93,6 +96,7 @@ describe('two replicas', () => {
 
   test('a key that one has given back is free at the other one, as soon as the refusal is there', async () => {
     for (let round = 0; round < 20; round++) {
+      await one.forgetHealth()
       await one.upstream.stop()
       expect((await one.chat({}, withKey(`${key}-${round}`))).status).toBe(502)
       await one.upstream.restart()
