@@ -12,6 +12,7 @@ import { startIdempotencyExpiry } from './core/idempotency/idempotency-expiry.ts
 import { createIdempotencyKeyStore } from './core/idempotency/idempotency-keys.store.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createAdmission } from './core/inference/admit.ts'
+import type { Call } from './core/inference/call.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
 import { createRequestLog } from './core/inference/request-log.ts'
 import { createAuthenticator, createKeyLoad, warm } from './core/keys/authenticate.ts'
@@ -123,6 +124,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
             read: () => readStoredRouting(pools.request),
             prices: () => loadPriceBook(pools.admin, clock.nowMs(), { resolveName }),
             credentials: (provider) => credentialsOf(provider, { declared, keyring: deps.keyring }),
+            region: config.settings.region,
             createProvider: (provider, credentials) => createProvider(provider, credentials, { client }),
           },
           previous,
@@ -194,7 +196,10 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const pipeline = createPipeline({
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
     snapshot: snapshots.current,
-    route: (snapshot, { caller, request, operation }) => route(snapshot, caller, request.model, operation),
+    route: (snapshot, call) =>
+      route(snapshot, call.caller, call.request.model, call.operation, Math.random, (sticky) =>
+        stickyValueOf(call, sticky),
+      ),
     idempotency,
     health,
     admit: createAdmission({
@@ -262,6 +267,10 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     close: () => resources.disposeAsync(),
   }
 }
+
+/** @param sticky - as the alias's settings have it */
+const stickyValueOf = ({ request, header }: Call, sticky: string): string | undefined =>
+  sticky === 'user' ? request.endUser : header(sticky.slice('header:'.length))
 
 /** Counts for all replicas where they share a Redis, else for this one, which then is alone. */
 async function openLimiter({ redis, clock, replicas }: GatewayDeps): Promise<Limiter> {

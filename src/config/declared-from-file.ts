@@ -34,7 +34,7 @@ export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentS
   return {
     providers,
     models: [...models, ...demoModels(providers, models)],
-    aliases: file.aliases satisfies readonly FileAlias[] as readonly DeclaredAlias[],
+    aliases: file.aliases.map(toAlias),
     keys: file.keys.map(toKey),
     budgets: file.budgets.map(toScopeBudget),
     rateLimits: file.rateLimits.map(toScopeLimits),
@@ -42,6 +42,11 @@ export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentS
 }
 
 type FileAlias = ConfigFile['aliases'][number]
+
+function toAlias({ name, description, targets, sticky, parameters, caps }: FileAlias): DeclaredAlias {
+  const settings = { ...(sticky && { sticky }), ...(parameters && { parameters }), ...(caps && { caps }) }
+  return { name, description, targets: targets.map((target) => ({ ...target, region: target.region })), settings }
+}
 
 function toProvider(provider: FileProvider): DeclaredProvider {
   const { name, enabled, passthroughModels, timeouts } = provider

@@ -10,7 +10,7 @@ import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts
 import { anthropicBaseUrl } from './providers/anthropic.ts'
 import { geminiBaseUrl } from './providers/gemini.ts'
 import { openAiBaseUrl } from './providers/openai.ts'
-import { baseUrlField, credentialCheck, type SecretCheck, secretField } from './schema-fields.ts'
+import { baseUrlField, credentialCheck, regionName, type SecretCheck, secretField } from './schema-fields.ts'
 
 /** What the environment sets: fixed for the life of the process. */
 export interface EnvironmentSettings {
@@ -23,6 +23,8 @@ export interface EnvironmentSettings {
   readonly opsPort: number
   /** Processes that serve; 1 is this process itself. */
   readonly workers: number
+  /** Where this replica stands, as targets of aliases name it. */
+  readonly region: string | undefined
   readonly databaseUrl: Secret | undefined
   /** As `readRedisUrl` takes it. */
   readonly redisUrl: Secret | undefined
@@ -76,6 +78,9 @@ export const environmentSchema = z.object({
   LLMGW_WORKERS: workers().describe(
     'Processes that serve the REST port together, 1 to 64. More than one need DATABASE_URL and REDIS_URL.',
   ),
+  LLMGW_REGION: regionName()
+    .optional()
+    .describe('Where this replica stands: targets of aliases in the same `region` are preferred.'),
   DATABASE_URL: secretField(databaseUrlCheck)
     .optional()
     .describe('PostgreSQL, as `postgres://user:password@host:5432/name`. Without it the built-in one is started.'),
@@ -288,6 +293,7 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
     workers: variables.LLMGW_WORKERS,
+    region: variables.LLMGW_REGION,
     databaseUrl: variables.DATABASE_URL,
     redisUrl: variables.REDIS_URL,
     redisPrefix: variables.LLMGW_REDIS_PREFIX,

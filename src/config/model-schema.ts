@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { StoredRateTable } from '../core/pricing/price.ts'
 import { declaredModelModes } from '../core/routing/declared-configuration.ts'
 import type { UnitKind } from '../core/usage/usage.ts'
-import { label, modelName, providerName, usdField, wholeNumber } from './schema-fields.ts'
+import { label, modelName, providerName, regionName, usdField, wholeNumber } from './schema-fields.ts'
 
 const price = () => usdField(1_000_000)
 const tokensMax = 1_000_000_000
@@ -144,11 +144,17 @@ function ratesOf(prices: Prices): StoredRateTable['rates'] {
   return rates
 }
 
+/** What the gateway acts on, or what only the client can know. */
+const reservedMembers = ['model', 'messages', 'input', 'stream', 'stream_options', 'user', 'encoding_format'] as const
+
 export const targetSchema = z.strictObject({
   provider: providerName().describe('Name of a provider.'),
   model: modelName().describe("The provider's name of the model."),
   weight: wholeNumber(0, 1_000_000).default(1).describe('Share of the calls among targets of the same priority.'),
   priority: wholeNumber(0, 1_000).default(0).describe('Lower comes first; the next one is tried on failure.'),
+  region: regionName()
+    .optional()
+    .describe('Where it stands. Within a priority, targets in the region of the replica (`LLMGW_REGION`) come first.'),
 })
 
 export const aliasSchema = z.strictObject({
@@ -159,4 +165,32 @@ export const aliasSchema = z.strictObject({
     .min(1)
     .max(50)
     .describe('By weight among equals of a priority, the next priority on failure.'),
+  sticky: z
+    .string()
+    .regex(
+      /^(?:user|header:[a-z0-9-]{1,100})$/,
+      'expected "user", or "header:" and the name of a header in small letters',
+    )
+    .optional()
+    .describe(
+      'Calls that have this in common get the same of several targets: `user` (the member of the request) or `header:x-session-id`. Weights are then shares of users.',
+    ),
+  parameters: z
+    .record(z.string().min(1).max(100), z.json())
+    .refine(
+      (given) => reservedMembers.every((name) => !(name in given)),
+      `expected none of ${reservedMembers.join(', ')}`,
+    )
+    .optional()
+    .describe('Members of the request that hold where the client names none, such as `temperature`.'),
+  caps: z
+    .record(z.string().min(1).max(100), z.number().min(0))
+    .refine(
+      (given) => reservedMembers.every((name) => !(name in given)),
+      `expected none of ${reservedMembers.join(', ')}`,
+    )
+    .optional()
+    .describe(
+      'The most that numbers in the request may be; larger ones are lowered. `max_tokens` or `max_completion_tokens` also holds where the client sets neither.',
+    ),
 })

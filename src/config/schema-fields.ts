@@ -120,3 +120,7 @@ export const wholeNumber = (min: number, max: number) => z.int().min(min).max(ma
 const secondMs = 1_000
 const dayMs = 86_400 * secondMs
 export const durationMs = (min = 1) => wholeNumber(min, dayMs)
+
+/** Any name will do, as long as replicas and targets use the same. */
+export const regionName = () =>
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'expected a name such as eu-central-1')

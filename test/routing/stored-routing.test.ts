@@ -110,9 +110,10 @@ test('all of it is read in one statement', async () => {
     {
       name: 'smart',
       createdS: expect.toSatisfy((seconds) => Number.isInteger(seconds) && Math.abs(seconds - Date.now() / 1000) < 600),
+      settings: {},
       targets: [
-        { providerId: openai, model: 'a', weight: 3, priority: 0 },
-        { providerId: openai, model: 'b', weight: 3, priority: 1 },
+        { providerId: openai, model: 'a', weight: 3, priority: 0, region: null },
+        { providerId: openai, model: 'b', weight: 3, priority: 1, region: null },
       ],
     },
   ])

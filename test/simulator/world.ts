@@ -220,6 +220,7 @@ const requestOf = ({ id, caller, cancellation }: SimulatedCall, startedMs: numbe
   clientRequestId: undefined,
   idempotency: undefined,
   cancellation,
+  header: () => undefined,
   timeoutMs: undefined,
   startedMs,
 })

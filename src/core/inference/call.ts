@@ -23,6 +23,8 @@ export interface Call {
   clientRequestId: string | undefined
   /** Undefined for a client that sent no `Idempotency-Key`. */
   idempotency: IdempotencyRequest | undefined
+  /** A header or a metadata entry of the request, by its name in small letters. */
+  header(name: string): string | undefined
   cancellation: Cancellation
   /** The client's own limit on the whole call, in milliseconds; undefined means the provider's. */
   timeoutMs: number | undefined

@@ -11,6 +11,7 @@ import type { AnswerSink, Call } from './call.ts'
 import { createDeadlines } from './deadlines.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import { usedAnything } from './settle.ts'
+import { shapedRequest } from './shape-request.ts'
 import { TargetChoice } from './target-choice.ts'
 import type { Ticket } from './ticket.ts'
 
@@ -59,7 +60,8 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
       let claim: Claim | undefined
       let ticket: Ticket
       try {
-        candidates = deps.route(deps.snapshot(), call)
+        const snapshot = deps.snapshot()
+        candidates = deps.route(snapshot, call)
         if (call.idempotency) {
           claim = await deps.idempotency.begin(call, call.idempotency, sink)
           if (!claim) {
@@ -67,6 +69,9 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
             return
           }
         }
+        const alias = candidates[0]?.alias
+        const shaping = alias === undefined ? undefined : snapshot.aliases.get(alias)?.settings
+        if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.request, shaping)
         choice = new TargetChoice(candidates, choosing)
         ticket = await deps.admit(call, candidates, choice.at)
       } catch (thrown) {

@@ -58,6 +58,20 @@ export interface DeclaredAlias {
   readonly description: string | undefined
   /** No two with the same provider and model. */
   readonly targets: readonly DeclaredTarget[]
+  readonly settings: AliasSettings
+}
+
+/** What becomes of requests for an alias, as JSON. */
+export interface RequestShaping {
+  /** Members of the request that hold where the client names none. */
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined
+  /** The most that numbers in the request may be. */
+  readonly caps?: Readonly<Record<string, number>> | undefined
+}
+
+export interface AliasSettings extends RequestShaping {
+  /** What calls have in common that are to get the same target: `user`, or `header:` and the name of a header. */
+  readonly sticky?: string | undefined
 }
 
 export interface DeclaredTarget {
@@ -65,6 +79,8 @@ export interface DeclaredTarget {
   readonly model: string
   readonly weight: number
   readonly priority: number
+  /** Undefined is as near to one replica as to another. */
+  readonly region: string | undefined
 }
 
 export interface DeclaredKey {

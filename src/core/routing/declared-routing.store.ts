@@ -1,6 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { canonicalJson, type DeclaredChange, type DeclaredNotice, recordAudit } from './declared-change.ts'
-import type { DeclaredAlias, DeclaredBy, DeclaredConfiguration, DeclaredProvider } from './declared-configuration.ts'
+import type {
+  AliasSettings,
+  DeclaredAlias,
+  DeclaredBy,
+  DeclaredConfiguration,
+  DeclaredProvider,
+} from './declared-configuration.ts'
 
 /** Names that an administrator has taken: what the file declares under them is not applied, and nothing else of it. */
 export async function routingRefusals(
@@ -156,19 +162,22 @@ export async function applyAliases(
     const id = row?.id ?? change.newId()
     kept.add(id)
     const before = row?.content
-    const { targets } = alias
-    const after: AliasContent = { description: alias.description ?? null, enabled: true, targets: inOrder(targets) }
+    const { settings } = alias
+    const targets = alias.targets.map((target) => ({ ...target, region: target.region ?? null }))
+    const description = alias.description ?? null
+    const after: AliasContent = { description, enabled: true, settings, targets: inOrder(targets) }
     if (canonicalJson(before) === canonicalJson(after)) continue
     await change.client.query(
-      `insert into model_aliases (id, name, description, managed_by) values ($1, $2, $3, 'file')
-       on conflict (id) do update set description = excluded.description, enabled = true`,
-      [id, alias.name, after.description],
+      `insert into model_aliases (id, name, description, settings, managed_by) values ($1, $2, $3, $4, 'file')
+       on conflict (id) do update set description = excluded.description, settings = excluded.settings, enabled = true`,
+      [id, alias.name, description, JSON.stringify(settings)],
     )
     await change.client.query('delete from alias_targets where alias_id = $1', [id])
-    for (const { provider, model, weight, priority } of targets) {
+    for (const { provider, model, weight, priority, region } of targets) {
       await change.client.query(
-        `insert into alias_targets (id, alias_id, provider_id, model, weight, priority) values ($1, $2, $3, $4, $5, $6)`,
-        [change.newId(), id, providerIds.get(provider), model, weight, priority],
+        `insert into alias_targets (id, alias_id, provider_id, model, weight, priority, region)
+         values ($1, $2, $3, $4, $5, $6, $7)`,
+        [change.newId(), id, providerIds.get(provider), model, weight, priority, region],
       )
     }
     await auditAlias(change, row ? 'alias.update' : 'alias.create', id, alias.name, before, after)
@@ -183,22 +192,24 @@ export async function applyAliases(
 interface AliasContent {
   description: string | null
   enabled: boolean
-  targets: readonly { provider: string; model: string; weight: number; priority: number }[]
+  settings: AliasSettings
+  targets: readonly { provider: string; model: string; weight: number; priority: number; region: string | null }[]
 }
 
 async function loadAliases({ client }: DeclaredChange): Promise<{ id: string; name: string; content: AliasContent }[]> {
   const { rows } = await client.query<{ id: string; name: string } & AliasContent>(
-    `select a.id, a.name, a.description, a.enabled,
+    `select a.id, a.name, a.description, a.enabled, a.settings,
        coalesce((
-         select json_agg(json_build_object('provider', p.name, 'model', t.model, 'weight', t.weight, 'priority', t.priority))
+         select json_agg(json_build_object('provider', p.name, 'model', t.model, 'weight', t.weight, 'priority', t.priority,
+           'region', t.region))
          from alias_targets t join providers p on p.id = t.provider_id where t.alias_id = a.id
        ), '[]') as targets
      from model_aliases a where a.managed_by = 'file'`,
   )
-  return rows.map(({ id, name, description, enabled, targets }) => ({
+  return rows.map(({ id, name, description, enabled, settings, targets }) => ({
     id,
     name,
-    content: { description, enabled, targets: inOrder(targets) },
+    content: { description, enabled, settings, targets: inOrder(targets) },
   }))
 }
 

@@ -21,7 +21,8 @@ const providerWith = (overrides: Partial<StoredProvider> = {}): StoredProvider =
 const aliasWith = (overrides: Partial<StoredAlias> = {}): StoredAlias => ({
   name: 'smart',
   createdS: 1_800_000_000,
-  targets: [{ providerId: 'id-one', model: 'small', weight: 1, priority: 0 }],
+  settings: {},
+  targets: [{ providerId: 'id-one', model: 'small', weight: 1, priority: 0, region: null }],
   ...overrides,
 })
 
@@ -45,9 +46,13 @@ function openBench() {
     models: ['small', 'large'],
     credentials: {} as Credentials,
     nextChangeMs: undefined as number | undefined,
+    region: undefined as string | undefined,
     failure: undefined as Error | undefined,
   }
   const deps: LoadSnapshotDeps = {
+    get region() {
+      return world.region
+    },
     read: async () => world.stored,
     prices: async () => ({
       nextChangeMs: world.nextChangeMs,
@@ -97,8 +102,8 @@ describe('a good configuration', () => {
     world.stored.aliases = [
       aliasWith({
         targets: [
-          { providerId: 'id-two', model: 'anything', weight: 1, priority: 2 },
-          { providerId: 'id-one', model: 'small', weight: 3, priority: 0 },
+          { providerId: 'id-two', model: 'anything', weight: 1, priority: 2, region: null },
+          { providerId: 'id-one', model: 'small', weight: 3, priority: 0, region: null },
         ],
       }),
     ]
@@ -111,6 +116,19 @@ describe('a good configuration', () => {
       { provider: snapshot.providers.get('one'), model: 'small', weight: 3, priority: 0 },
       { provider: snapshot.providers.get('two'), model: 'anything', weight: 1, priority: 2 },
     ])
+  })
+
+  test('prefers the region of the replica within a priority, then what has none', async () => {
+    const { world, good } = openBench()
+    world.region = 'eu'
+    for (const name of ['two', 'three', 'four']) world.stored.providers.push(providerWith({ id: `id-${name}`, name }))
+    const target = (name: string, priority: number, region: string | null) => ({
+      ...{ providerId: `id-${name}`, model: 'small', weight: 1, priority, region },
+    })
+    const targets = [target('one', 0, 'us'), target('two', 0, null), target('three', 0, 'eu'), target('four', 1, 'eu')]
+    world.stored.aliases = [aliasWith({ targets })]
+    const order = (await good()).aliases.get('smart')?.targets
+    expect(order?.map(({ provider }) => provider.name)).toEqual(['three', 'two', 'one', 'four'])
   })
 
   test('leaves out what is switched off, at once, and remembers its name', async () => {
@@ -141,7 +159,9 @@ describe('a good configuration', () => {
 
 test('a name that only a rule knows is looked for by rule once, also as the target of an alias', async () => {
   const { world, good, ruled } = openBench()
-  world.stored.aliases = [aliasWith({ targets: [{ providerId: 'id-one', model: 'small@1', weight: 1, priority: 0 }] })]
+  world.stored.aliases = [
+    aliasWith({ targets: [{ providerId: 'id-one', model: 'small@1', weight: 1, priority: 0, region: null }] }),
+  ]
   const one = (await good()).providers.get('one')
   expect(one?.findModel('small@1')?.name).toBe('small')
   expect(one?.findModel('small')?.name).toBe('small')
@@ -156,8 +176,14 @@ describe('a bad configuration', () => {
     const { world, load } = openBench()
     world.stored.providers.push(providerWith({ name: 'a/b' }))
     world.stored.aliases = [
-      aliasWith({ name: 'typo', targets: [{ providerId: 'id-one', model: 'smal', weight: 1, priority: 0 }] }),
-      aliasWith({ name: 'lost', targets: [{ providerId: 'id-gone', model: 'small', weight: 1, priority: 0 }] }),
+      aliasWith({
+        name: 'typo',
+        targets: [{ providerId: 'id-one', model: 'smal', weight: 1, priority: 0, region: null }],
+      }),
+      aliasWith({
+        name: 'lost',
+        targets: [{ providerId: 'id-gone', model: 'small', weight: 1, priority: 0, region: null }],
+      }),
     ]
     expect(await load()).toEqual({
       ok: false,

@@ -13,6 +13,8 @@ export interface LoadSnapshotDeps {
   prices(): Promise<PriceLookup>
   /** Opens what the provider's secrets are sealed in, by field. Throws, with a message fit to show, when it cannot. */
   credentials(provider: StoredProvider): Credentials | Promise<Credentials>
+  /** Where this replica stands; undefined when nobody has said. */
+  region?: string | undefined
   /** Throws, with a message fit to show, when a setting or a credential is missing or wrong. */
   createProvider(provider: StoredProvider, credentials: Credentials): Provider | Promise<Provider>
 }
@@ -63,7 +65,8 @@ export async function loadRoutingSnapshot(
     }
   }
   const aliases = new Map<string, AliasEntry>()
-  for (const alias of stored.aliases) aliases.set(alias.name, aliasEntryOf(alias, stored, providersById, problems))
+  for (const alias of stored.aliases)
+    aliases.set(alias.name, aliasEntryOf(alias, stored, providersById, deps.region, problems))
   if (problems.length > 0) {
     await closeAll(unusedProviders(providersById.values(), previous?.providers.values() ?? []))
     return { ok: false, version: stored.version, problems }
@@ -120,13 +123,15 @@ async function providerEntryOf(
 }
 
 function aliasEntryOf(
-  { name, targets, createdS }: StoredAlias,
+  { name, targets, settings, createdS }: StoredAlias,
   { providers }: StoredRouting,
   providersById: ReadonlyMap<string, ProviderEntry>,
+  region: string | undefined,
   problems: SnapshotProblem[],
 ): AliasEntry {
   const usable: AliasTarget[] = []
-  for (const { providerId, model, weight, priority } of targets) {
+  for (const target of targets) {
+    const { providerId, model, weight } = target
     const provider = providersById.get(providerId)
     // Switching a provider off must work at once, so its targets are passed over rather than found fault with.
     if (!provider) {
@@ -142,9 +147,18 @@ function aliasEntryOf(
       })
       continue
     }
-    usable.push({ provider, model, weight, priority })
+    usable.push({ provider, model, weight, priority: nearestFirst(target, region) })
   }
-  return { name, targets: usable.sort((a, b) => a.priority - b.priority), createdS }
+  return { name, targets: usable.sort((a, b) => a.priority - b.priority), settings, createdS }
+}
+
+/** @returns the priority, with room between two of them for what is here, anywhere and elsewhere */
+function nearestFirst(
+  { priority, region }: { priority: number; region: string | null },
+  here: string | undefined,
+): number {
+  if (here === undefined) return priority
+  return 3 * priority + (region === here ? 0 : region === null ? 1 : 2)
 }
 
 /** Rules are tried one after the other, which is too slow for every call; clients choose the names, hence the bound. */

@@ -48,6 +48,7 @@ function snapshotOf(
     {
       name,
       createdS: 1_800_000_000,
+      settings: {},
       targets: targets.map(([provider, model, priority = 0, weight = 1]) => ({
         provider: byName.get(provider) as ProviderEntry,
         model,
@@ -294,6 +295,51 @@ describe('the order of targets', () => {
     const draws = Array.from({ length: 1_000 }, (_, index) => first(world, () => (index + 0.5) / 1_000))
     const share = (name: string) => draws.filter((each) => each === name).length
     expect([share('a'), share('b'), share('c'), share('d')]).toEqual([600, 300, 100, 0])
+  })
+
+  test('a sticky alias gives the same value the same order, and shares values by weight', () => {
+    const world = snapshotOf(pool, {
+      x: [
+        ['a', 'm', 0, 6],
+        ['b', 'm', 0, 3],
+        ['c', 'm', 0, 1],
+        ['d', 'm', 0, 0],
+      ],
+    })
+    const x = world.aliases.get('x') as AliasEntry
+    const sticky: RoutingSnapshot = { ...world, aliases: new Map([['x', { ...x, settings: { sticky: 'user' } }]]) }
+    const orderFor = (value: string | undefined, dice: number, from = sticky) =>
+      targets(
+        route(
+          from,
+          anyone,
+          'x',
+          'chat',
+          () => dice,
+          () => value,
+        ),
+      )
+    const values = Array.from({ length: 2_000 }, (_, index) => `user-${index}`)
+    const firsts = values.map((value) => {
+      const order = orderFor(value, 0)
+      expect(orderFor(value, 0.999)).toEqual(order)
+      expect(order.at(-1)).toBe('d/m')
+      return order[0]
+    })
+    const share = (name: string) => firsts.filter((each) => each === name).length / values.length
+    expect(share('a/m')).toBeCloseTo(0.6, 1)
+    expect(share('b/m')).toBeCloseTo(0.3, 1)
+    expect(share('c/m')).toBeCloseTo(0.1, 1)
+
+    // A target that goes moves nobody but those who were with it.
+    const without: RoutingSnapshot = {
+      ...sticky,
+      aliases: new Map([['x', { ...x, settings: { sticky: 'user' }, targets: x.targets.slice(0, 2) }]]),
+    }
+    for (const [index, value] of values.entries()) {
+      if (firsts[index] !== 'c/m') expect(orderFor(value, 0, without)[0]).toBe(firsts[index])
+    }
+    expect(orderFor(undefined, 0)[0]).not.toBe(orderFor(undefined, 0.999)[0])
   })
 
   test('does not draw a weight of 0 first, not even with the lowest throw', () => {

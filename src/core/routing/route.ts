@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { GatewayError } from '../errors.ts'
 import type { Operation } from '../inference/call.ts'
 import { allowedModelsOf } from '../keys/allowed-models.ts'
@@ -22,7 +23,8 @@ export interface Candidate {
  * Which upstreams could serve a call, in the order in which to try them. Pure but for `random`.
  *
  * @param requestedModel - as the client named it
- * @param random - from 0 up to 1; decides among targets of one priority
+ * @param random - from 0 up to 1; decides among targets of one priority, where the alias is not sticky
+ * @param stickyValue - what the call has of what the alias goes by
  * @returns at least one candidate
  * @throws GatewayError `model_not_found`, or `model_not_allowed` when the key may not use what the name stands for
  */
@@ -32,11 +34,12 @@ export function route(
   requestedModel: string,
   operation: Operation,
   random: () => number = Math.random,
+  stickyValue: (sticky: string) => string | undefined = () => undefined,
 ): readonly Candidate[] {
   const resolved = resolveModel(snapshot, requestedModel)
   switch (resolved.kind) {
     case 'alias':
-      return routeAlias(resolved.alias, caller, operation, random)
+      return routeAlias(resolved.alias, caller, operation, random, stickyValue)
     case 'target': {
       if (!mayReach(allowedModelsOf(caller), resolved, resolved.isBare)) throw notAllowed(requestedModel)
       const candidate = candidateOf(resolved, undefined)
@@ -63,6 +66,7 @@ function routeAlias(
   caller: Caller,
   operation: Operation,
   random: () => number,
+  stickyValue: (sticky: string) => string | undefined,
 ): readonly Candidate[] {
   if (alias.targets.length === 0) {
     throw new GatewayError('model_not_found', `The alias ${quoted(alias.name)} has no enabled target.`, atModel)
@@ -70,7 +74,7 @@ function routeAlias(
   const allowed = targetsAllowed(allowedModelsOf(caller), alias)
   if (allowed.length === 0) throw notAllowed(alias.name)
   const candidates: Candidate[] = []
-  for (const target of allowed.length === 1 ? allowed : shuffled(allowed, random)) {
+  for (const target of allowed.length === 1 ? allowed : inOrder(alias, allowed, random, stickyValue)) {
     const candidate = candidateOf(target, alias.name)
     if (canServe(candidate.entry, operation)) candidates.push(candidate)
   }
@@ -82,6 +86,30 @@ const candidateOf = (
   { provider, model }: { provider: ProviderEntry; model: string },
   alias: string | undefined,
 ): Candidate => ({ provider, model, entry: provider.findModel(model), alias })
+
+function inOrder(
+  { name, settings: { sticky } }: AliasEntry,
+  targets: readonly AliasTarget[],
+  random: () => number,
+  stickyValue: (sticky: string) => string | undefined,
+): readonly AliasTarget[] {
+  const value = sticky === undefined ? undefined : stickyValue(sticky)
+  return value === undefined ? shuffled(targets, random) : ranked(targets, `${name}\n${value}`)
+}
+
+/**
+ * The same order for the same value, with each target first as often as its weight says (weighted rendezvous hashing):
+ * a target that comes or goes moves only those whose first it becomes or was.
+ */
+function ranked(targets: readonly AliasTarget[], value: string): AliasTarget[] {
+  const scored = targets.map((target) => {
+    const digest = hash('sha256', `${value}\n${target.provider.name}/${target.model}`, 'buffer')
+    const share = (digest.readUIntBE(0, 6) + 1) / (2 ** 48 + 1)
+    return { target, score: target.weight === 0 ? Number.POSITIVE_INFINITY : -Math.log(share) / target.weight }
+  })
+  scored.sort((a, b) => a.target.priority - b.target.priority || (a.score < b.score ? -1 : a.score > b.score ? 1 : 0))
+  return scored.map(({ target }) => target)
+}
 
 /**
  * Draws the targets of each priority one after the other, each with the chance its weight gives it among those left.

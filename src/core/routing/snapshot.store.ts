@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import type { ProviderType } from '../providers/provider.ts'
+import type { AliasSettings } from './declared-configuration.ts'
 
 /** The stored configuration of routing, all of it as of one moment. */
 export interface StoredRouting {
@@ -37,7 +38,8 @@ export interface StoredAlias {
   name: string
   createdS: number
   /** By priority, then in the order in which they were added. */
-  targets: { providerId: string; model: string; weight: number; priority: number }[]
+  targets: { providerId: string; model: string; weight: number; priority: number; region: string | null }[]
+  settings: AliasSettings
 }
 
 const activeVersionSql = `
@@ -61,10 +63,11 @@ const storedRoutingSql = `
     ) as providers,
     (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'name', a.name, 'createdS', floor(extract(epoch from a.created_at)),
+        'name', a.name, 'settings', a.settings, 'createdS', floor(extract(epoch from a.created_at)),
         'targets', (
           select coalesce(jsonb_agg(jsonb_build_object(
-            'providerId', t.provider_id, 'model', t.model, 'weight', t.weight, 'priority', t.priority)
+            'providerId', t.provider_id, 'model', t.model, 'weight', t.weight, 'priority', t.priority,
+            'region', t.region)
             order by t.priority, t.created_at, t.id), '[]')
           from alias_targets t
           where t.alias_id = a.id)) order by a.name), '[]')

@@ -1,5 +1,6 @@
 import type { Price } from '../pricing/price.ts'
 import type { Provider } from '../providers/provider.ts'
+import type { AliasSettings } from './declared-configuration.ts'
 
 /** What may be called and what it costs, at one moment: immutable, swapped whole; a call keeps the one it started with. */
 export interface RoutingSnapshot {
@@ -42,6 +43,7 @@ export interface AliasEntry {
   readonly name: string
   /** Of enabled providers, ordered by priority; among equals the weight decides. May be empty. */
   readonly targets: readonly AliasTarget[]
+  readonly settings: AliasSettings
   readonly createdS: number
 }
 
@@ -49,5 +51,6 @@ export interface AliasTarget {
   readonly provider: ProviderEntry
   readonly model: string
   readonly weight: number
+  /** Lower first: the operator's, and within one of these how near the target's region is. */
   readonly priority: number
 }

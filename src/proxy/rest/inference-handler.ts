@@ -86,6 +86,7 @@ export function createInferenceHandler(
       request: body,
       clientRequestId: clientRequestIdOf(request),
       idempotency: key === undefined ? undefined : { key, target: name },
+      header: (name: string) => headerOf(request, name),
       cancellation: answer.cancellation,
       timeoutMs,
       startedMs,
@@ -98,6 +99,11 @@ export function createInferenceHandler(
     if (target) receive(target, request, response)
     return target !== undefined
   }
+}
+
+const headerOf = ({ headers }: IncomingMessage, name: string): string | undefined => {
+  const value = headers[name]
+  return Array.isArray(value) ? value.join(', ') : value
 }
 
 function targetOf(url: string): Target | undefined {
