@@ -285,6 +285,22 @@ describe('what one call has learned, the next ones need not', () => {
     expect(asked()).toEqual([20, 21])
   })
 
+  test('a call that began before everything was forgotten counts for nothing afterwards', async () => {
+    const goOn = Promise.withResolvers<void>()
+    gateway.upstream.answer(async (response) => {
+      await goOn.promise
+      respondWithJson(response, 401, { error: { message: 'Scripted.' } })
+    })
+    const call = gateway.chat({ model: 'round-numbers' })
+    await gateway.upstream.seen(before.first + 1)
+    await gateway.forgetHealth()
+    goOn.resolve()
+    expect((await call).status).toBe(502)
+    expect(await gateway.metric('llmgw_provider_attempts_in_flight')).toBe(0)
+    gateway.upstream.answer(respondWithCompletion)
+    expect((await gateway.chat({ model: 'round-numbers' })).status).toBe(200)
+  })
+
   test('clients in a hurry, and clients that are wrong, make no target look sick', async () => {
     gateway.upstream.answer(hang)
     const hurry = { headers: { 'x-request-timeout-ms': '20' } }

@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts'
 import type { Passage } from '../health/circuit-breaker.ts'
-import type { Unavailability } from '../health/provider-health.ts'
+import type { ProviderHealth, Unavailability } from '../health/provider-health.ts'
 import type { UpstreamHealth } from '../health/upstream-health.ts'
 import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
@@ -43,7 +43,8 @@ export class TargetChoice {
   /** Whether the attempt before may have been billed. */
   #isUncertain = false
   #hasReplayedUncertain = false
-  #passage: Passage | undefined
+  /** What the attempt under way was begun with: all that is known may be forgotten meanwhile. */
+  #begun: { health: ProviderHealth; passage: Passage } | undefined
   #at = 0
   #isRetry = false
 
@@ -72,7 +73,7 @@ export class TargetChoice {
     const health = this.#deps.health.of(provider.provider)
     const passage = health.begin(model, isRetry, this.#deps.monotonicMs())
     if (passage === undefined) return false
-    this.#passage = passage
+    this.#begun = { health, passage }
     this.#at = at
     this.#isRetry = isRetry
     this.#hasReplayedUncertain ||= this.#isUncertain
@@ -84,12 +85,11 @@ export class TargetChoice {
 
   /** @param result - undefined when nothing is to be learned from the attempt about its target */
   end(result: ExchangeResult | undefined, totalMs: number): void {
-    if (this.#passage === undefined) return
-    const { provider, model } = this.#candidates[this.#at] as Candidate
-    const passage = this.#passage
-    this.#passage = undefined
-    const attempt = { isRetry: this.#isRetry, result, totalMs }
-    this.#deps.health.of(provider.provider).end(model, passage, attempt, this.#deps.monotonicMs())
+    if (!this.#begun) return
+    const { health, passage } = this.#begun
+    this.#begun = undefined
+    const { model } = this.#candidates[this.#at] as Candidate
+    health.end(model, passage, { isRetry: this.#isRetry, result, totalMs }, this.#deps.monotonicMs())
   }
 
   /**
