@@ -103,9 +103,7 @@ export class TargetChoice {
     this.#isUncertain = failure.billing === 'maybe_billed'
     // It may have been billed, and so may the next one: once is what the caller wants, twice is what it may cost.
     if (this.#isUncertain && this.#hasReplayedUncertain) return undefined
-    // What an adapter has refused by itself it refuses again, and a quota that is used up stays so.
-    if (failure.kind === 'refused' || failure.error.providerCode === 'insufficient_quota')
-      this.#tries[this.#at] = attemptsPerTargetMax
+    if (isFinal(failure)) this.#tries[this.#at] = attemptsPerTargetMax
     return this.#afterPatience(failure, remainingMs) ?? this.#untried(remainingMs) ?? this.#again(remainingMs)
   }
 
@@ -150,6 +148,10 @@ export class TargetChoice {
     return this.#candidates.some((other, index) => other.provider === provider && this.#tries[index] !== 0)
   }
 }
+
+/** What an adapter refuses by itself it refuses again; a refused credential and a used-up quota stay what they are. */
+const isFinal = ({ kind, error }: ExchangeFailure): boolean =>
+  kind === 'refused' || error.code === 'provider_auth_failed' || error.providerCode === 'insufficient_quota'
 
 /** Says what would help: patience with a limit or an outage, or an operator. */
 function noneAvailable(
