@@ -29,11 +29,11 @@ export function registerUpstreamHealthMetrics(registry: Registry, sources: Upstr
     registerSampled(registry, { name, help, type: 'gauge' }, read)
   const ofTargets = (name: string, help: string, value: (target: TargetReport) => number | undefined): void =>
     gauge(name, help, () =>
-      eachProvider(({ targets }, { name: provider, findModel }) =>
+      eachProvider(({ targets }, { name: provider, models }) =>
         targets.flatMap((target) => {
           const read = value(target)
           const labels: Labels = { provider, model: target.model }
-          return read === undefined || !findModel(target.model) ? [] : [{ labels, value: read }]
+          return read === undefined || !models.has(target.model) ? [] : [{ labels, value: read }]
         }),
       ),
     )

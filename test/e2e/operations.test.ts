@@ -97,7 +97,8 @@ test('no label of /metrics can be made up by a client, or tells a secret', async
   const { samples } = parseMetrics(text)
   const models = new Set(samples.flatMap(({ labels }) => labels.model ?? []))
   expect(models).toEqual(new Set(['test-model', 'other']))
-  expect(new Set(samples.flatMap(({ labels }) => labels.provider ?? []))).toEqual(new Set(['openai']))
+  // Those that are configured, asked or not.
+  expect(new Set(samples.flatMap(({ labels }) => labels.provider ?? []))).toEqual(new Set(['demo', 'openai']))
   expect(samples.length).toBeLessThan(1_000)
   for (const secret of [prompt, answer, testSecret, upstreamKey, unknownSecret]) expect(text).not.toContain(secret)
 })
