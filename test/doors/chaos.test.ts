@@ -246,26 +246,43 @@ describe('what one call has learned, the next ones need not', () => {
     expect(asked()).toEqual([1, 2])
   })
 
-  test('a refused credential is not tried again, whatever the model', async () => {
+  test('a refused credential is passed over, whatever the model, where there is somebody else', async () => {
+    gateway.upstream.answer(fail(401))
+    await gateway.chat({ model: 'gpt-4o-mini' })
+    expect(await gateway.metric('llmgw_provider_credential_accepted', { provider: 'openai' })).toBe(0)
+    const next = await gateway.chat({ model: 'smart' })
+    expect(next.headers.get('x-llmgw-provider')).toBe('spare')
+    expect(next.headers.get('x-llmgw-attempts')).toBe('1')
+    expect(asked()).toEqual([1, 1])
+  })
+
+  test('where there is nobody else one call at a time tries it, and the first answer is as good as all', async () => {
     gateway.upstream.answer(fail(401))
     await gateway.chat({ model: 'round-numbers' })
-    expect(await gateway.metric('llmgw_provider_credential_accepted', { provider: 'openai' })).toBe(0)
-    const next = await gateway.chat({ model: 'gpt-4o-mini' })
-    expect(next.status).toBe(502)
-    expect(await next.json()).toMatchObject({ error: { code: 'provider_auth_failed' } })
-    expect(asked()).toEqual([1, 0])
-    await gateway.forgetHealth()
-    gateway.upstream.answer(respondWithCompletion)
-    expect((await gateway.chat({ model: 'gpt-4o-mini' })).status).toBe(200)
+    const goOn = Promise.withResolvers<void>()
+    gateway.upstream.answer(async (response, request) => {
+      await goOn.promise
+      respondWithCompletion(response, request)
+    })
+    const trial = gateway.chat({ model: 'gpt-4o-mini' })
+    await gateway.upstream.seen(before.first + 2)
+    const beside = await gateway.chat({ model: 'round-numbers' })
+    expect(beside.status).toBe(502)
+    expect(await beside.json()).toMatchObject({ error: { code: 'provider_auth_failed' } })
+    expect(asked()).toEqual([2, 0])
+    goOn.resolve()
+    expect((await trial).status).toBe(200)
+    expect(await gateway.metric('llmgw_provider_credential_accepted', { provider: 'openai' })).toBe(1)
+    expect((await gateway.chat({ model: 'smart' })).headers.get('x-llmgw-provider')).toBe('openai')
   })
 
   test('a model that a credential may not use takes no other model away', async () => {
     gateway.upstream.answer(fail(403))
     await gateway.chat({ model: 'round-numbers' })
     gateway.upstream.answer(respondWithCompletion)
-    expect((await gateway.chat({ model: 'round-numbers' })).status).toBe(502)
+    expect((await gateway.chat({ model: 'smart' })).headers.get('x-llmgw-provider')).toBe('spare')
     expect((await gateway.chat({ model: 'gpt-4o-mini' })).status).toBe(200)
-    expect(asked()).toEqual([2, 0])
+    expect(asked()).toEqual([2, 1])
   })
 
   test('a target that keeps failing is not asked any more: the other one answers at once, or 503', async () => {

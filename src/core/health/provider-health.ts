@@ -63,6 +63,8 @@ export class ProviderHealth {
   readonly #random: () => number
   readonly #changed: HealthListener
   #credentialRefusedUntilMs = 0
+  /** A call finds out whether the credential is accepted again. */
+  #isTryingCredential = false
   #active = 0
   #retries = 0
 
@@ -86,12 +88,16 @@ export class ProviderHealth {
    * Takes what an attempt needs.
    *
    * @param isRetry - the same request has asked this provider before
+   * @param isLastResort - there is nobody else to ask: one call at a time may try a refused credential
    * @returns undefined when the target may not be asked; otherwise `end` must be called once
    */
-  begin(model: string, isRetry: boolean, nowMs: number): Passage | undefined {
-    if (this.unavailable(model, nowMs)) return undefined
+  begin(model: string, isRetry: boolean, nowMs: number, isLastResort = false): Passage | undefined {
+    const unavailable = this.unavailable(model, nowMs)
+    const isTrial = isLastResort && unavailable?.reason === 'credential-refused' && !this.#isTryingCredential
+    if (unavailable && !isTrial) return undefined
     const passage = this.#target(model, nowMs).breaker.enter(nowMs)
     if (passage === undefined) return undefined
+    if (isTrial) this.#isTryingCredential = true
     this.#active++
     if (isRetry) this.#retries++
     return passage
@@ -105,6 +111,7 @@ export class ProviderHealth {
     nowMs: number,
   ): void {
     this.#active--
+    this.#isTryingCredential = false
     if (attempt.isRetry) this.#retries--
     const target = this.#target(model, nowMs)
     if (!attempt.result) {
@@ -123,6 +130,8 @@ export class ProviderHealth {
       breaker.leave(passage, outcome, nowMs)
     }
     if (outcome === 'success') {
+      this.#credentialRefusedUntilMs = 0
+      target.refusedUntilMs = 0
       const { totalMs } = attempt
       target.latencyMs ??= totalMs
       target.latencyMs += latencyWeight * (totalMs - target.latencyMs)

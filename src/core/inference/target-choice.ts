@@ -58,6 +58,10 @@ export class TargetChoice {
     this.#candidates = candidates
     this.#tries = new Array<number>(candidates.length).fill(0)
     for (let at = 0; at < candidates.length; at++) if (this.begin(at)) return
+    // An error is what the caller would get anyway; asking may find that somebody has put the credential right.
+    if (candidates.every((candidate) => isCredentialRefused(candidate, deps))) {
+      for (let at = 0; at < candidates.length; at++) if (this.begin(at, true)) return
+    }
     throw noneAvailable(candidates, deps)
   }
 
@@ -67,11 +71,11 @@ export class TargetChoice {
   }
 
   /** @returns false when the target may not be asked any more */
-  begin(at: number): boolean {
+  begin(at: number, isLastResort = false): boolean {
     const { provider, model } = this.#candidates[at] as Candidate
     const isRetry = this.#hasAsked(at)
     const health = this.#deps.health.of(provider.provider)
-    const passage = health.begin(model, isRetry, this.#deps.monotonicMs())
+    const passage = health.begin(model, isRetry, this.#deps.monotonicMs(), isLastResort)
     if (passage === undefined) return false
     this.#begun = { health, passage }
     this.#at = at
@@ -152,6 +156,9 @@ export class TargetChoice {
 /** What an adapter refuses by itself it refuses again; a refused credential and a used-up quota stay what they are. */
 const isFinal = ({ kind, error }: ExchangeFailure): boolean =>
   kind === 'refused' || error.code === 'provider_auth_failed' || error.providerCode === 'insufficient_quota'
+
+const isCredentialRefused = ({ provider, model }: Candidate, { health, monotonicMs }: TargetChoiceDeps): boolean =>
+  health.of(provider.provider).unavailable(model, monotonicMs())?.reason === 'credential-refused'
 
 /** Says what would help: patience with a limit or an outage, or an operator. */
 function noneAvailable(
