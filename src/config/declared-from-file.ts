@@ -45,7 +45,7 @@ type FileAlias = ConfigFile['aliases'][number]
 
 function toAlias({ name, description, targets, sticky, parameters, caps }: FileAlias): DeclaredAlias {
   const settings = { ...(sticky && { sticky }), ...(parameters && { parameters }), ...(caps && { caps }) }
-  return { name, description, targets: targets.map((target) => ({ ...target, region: target.region })), settings }
+  return { name, description, targets, settings }
 }
 
 function toProvider(provider: FileProvider): DeclaredProvider {

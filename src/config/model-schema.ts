@@ -147,6 +147,14 @@ function ratesOf(prices: Prices): StoredRateTable['rates'] {
 /** What the gateway acts on, or what only the client can know. */
 const reservedMembers = ['model', 'messages', 'input', 'stream', 'stream_options', 'user', 'encoding_format'] as const
 
+const requestMembers = <T extends z.ZodType>(value: T) =>
+  z
+    .record(z.string().regex(/^[a-z][a-z0-9_]{0,99}$/, 'expected the name of a member such as temperature'), value)
+    .refine(
+      (given) => reservedMembers.every((name) => !(name in given)),
+      `expected none of ${reservedMembers.join(', ')}`,
+    )
+
 export const targetSchema = z.strictObject({
   provider: providerName().describe('Name of a provider.'),
   model: modelName().describe("The provider's name of the model."),
@@ -175,20 +183,10 @@ export const aliasSchema = z.strictObject({
     .describe(
       'Calls that have this in common get the same of several targets: `user` (the member of the request) or `header:x-session-id`. Weights are then shares of users.',
     ),
-  parameters: z
-    .record(z.string().min(1).max(100), z.json())
-    .refine(
-      (given) => reservedMembers.every((name) => !(name in given)),
-      `expected none of ${reservedMembers.join(', ')}`,
-    )
+  parameters: requestMembers(z.json())
     .optional()
     .describe('Members of the request that hold where the client names none, such as `temperature`.'),
-  caps: z
-    .record(z.string().min(1).max(100), z.number().min(0))
-    .refine(
-      (given) => reservedMembers.every((name) => !(name in given)),
-      `expected none of ${reservedMembers.join(', ')}`,
-    )
+  caps: requestMembers(z.number().min(0))
     .optional()
     .describe(
       'The most that numbers in the request may be; larger ones are lowered. `max_tokens` or `max_completion_tokens` also holds where the client sets neither.',

@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import type { ProviderReport } from '../core/health/provider-health.ts'
+import type { ProviderReport, TargetReport } from '../core/health/provider-health.ts'
 import type { UpstreamHealth } from '../core/health/upstream-health.ts'
 import type { ProviderEntry, RoutingSnapshot } from '../core/routing/snapshot.ts'
 import { type Labels, registerSampled, type Sample } from './series.ts'
@@ -10,8 +10,6 @@ export interface UpstreamHealthSources {
   snapshot(): RoutingSnapshot
   monotonicMs(): number
 }
-
-type TargetReport = ProviderReport['targets'][number]
 
 /** What this replica has learned of its upstreams. Models that no catalog knows have no series: clients choose their names. */
 export function registerUpstreamHealthMetrics(registry: Registry, sources: UpstreamHealthSources): void {
@@ -27,16 +25,16 @@ export function registerUpstreamHealthMetrics(registry: Registry, sources: Upstr
   }
   const gauge = (name: string, help: string, read: () => Sample[]): void =>
     registerSampled(registry, { name, help, type: 'gauge' }, read)
-  const ofTargets = (name: string, help: string, value: (target: TargetReport) => number | undefined): void =>
-    gauge(name, help, () =>
-      eachProvider(({ targets }, { name: provider, models }) =>
-        targets.flatMap((target) => {
-          const read = value(target)
-          const labels: Labels = { provider, model: target.model }
-          return read === undefined || !models.has(target.model) ? [] : [{ labels, value: read }]
-        }),
-      ),
+  const targetSamples = (value: (target: TargetReport) => number | undefined): Sample[] =>
+    eachProvider(({ targets }, { name: provider, models }) =>
+      targets.flatMap((target) => {
+        const read = value(target)
+        const labels: Labels = { provider, model: target.model }
+        return read === undefined || !models.has(target.model) ? [] : [{ labels, value: read }]
+      }),
     )
+  const ofTargets = (name: string, help: string, value: (target: TargetReport) => number | undefined): void =>
+    gauge(name, help, () => targetSamples(value))
 
   gauge(
     'llmgw_provider_credential_accepted',
@@ -54,7 +52,11 @@ export function registerUpstreamHealthMetrics(registry: Registry, sources: Upstr
     '0 closed, 1 half-open (one call at a time), 2 open (not asked).',
     ({ circuit }) => circuitValues[circuit],
   )
-  ofTargets('llmgw_circuit_openings', 'How often the circuit has opened.', ({ openedCount }) => openedCount)
+  registerSampled(
+    registry,
+    { name: 'llmgw_circuit_openings_total', help: 'How often the circuit has opened.', type: 'counter' },
+    () => targetSamples(({ openedCount }) => openedCount),
+  )
   ofTargets('llmgw_target_cooling_down', '1 while a target is left alone, as its 429 asked for.', ({ coolingDown }) =>
     coolingDown ? 1 : 0,
   )

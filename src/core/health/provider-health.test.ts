@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
 import { GatewayError } from '../errors.ts'
 import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
-import type { Passage } from './circuit-breaker.ts'
-import { type HealthChange, ProviderHealth } from './provider-health.ts'
+import { type BegunAttempt, type HealthChange, ProviderHealth } from './provider-health.ts'
 
 const answered: ExchangeResult = {
   failure: undefined,
@@ -38,9 +37,9 @@ function bench() {
     () => 0.5,
   )
   const call = (result: ExchangeResult, model = 'a', totalMs = 100): boolean => {
-    const passage = health.begin(model, false, world.nowMs)
-    if (passage) health.end(model, passage, { isRetry: false, result, totalMs }, world.nowMs)
-    return passage !== undefined
+    const begun = health.begin(model, false, world.nowMs)
+    if (begun) health.end(begun, result, totalMs, world.nowMs)
+    return begun !== undefined
   }
   const reason = (model = 'a') => health.unavailable(model, world.nowMs)?.reason
   return { world, health, call, reason }
@@ -54,6 +53,21 @@ test('a refused credential stops everything for a minute, and is told once', () 
   world.nowMs += 60_000
   expect(reason()).toBeUndefined()
   expect(world.changes).toEqual([{ kind: 'credential-refused', model: undefined }])
+})
+
+test('as a last resort one call at a time tries a refused credential, and only its answer lifts the refusal', () => {
+  const { world, health, call, reason } = bench()
+  const early = health.begin('a', false, world.nowMs) as BegunAttempt
+  call(failed('provider_auth_failed', { httpStatus: 401, billing: 'not_billed' }))
+  health.end(early, answered, 100, world.nowMs)
+  expect(reason(), 'a call that was let in before says nothing').toBe('credential-refused')
+
+  const trial = health.begin('a', false, world.nowMs, true) as BegunAttempt
+  expect(health.begin('b', false, world.nowMs, true)).toBeUndefined()
+  health.end(trial, undefined, 100, world.nowMs)
+  expect(reason()).toBe('credential-refused')
+  health.end(health.begin('b', false, world.nowMs, true) as BegunAttempt, answered, 100, world.nowMs)
+  expect([reason('a'), reason('b')]).toEqual([undefined, undefined])
 })
 
 test('a model that is refused to a credential stops that model', () => {
@@ -94,8 +108,8 @@ test('only what says something about the target counts against it', () => {
 
 test('retries may be a fifth of what is under way, and three in any case', () => {
   const { health, world } = bench()
-  const begun: [Passage | undefined, boolean][] = []
-  const begin = (isRetry: boolean): void => void begun.push([health.begin('a', isRetry, world.nowMs), isRetry])
+  const begun: (BegunAttempt | undefined)[] = []
+  const begin = (isRetry: boolean): void => void begun.push(health.begin('a', isRetry, world.nowMs))
   for (let retries = 0; retries < 3; retries++) {
     expect(health.mayRetry()).toBe(true)
     begin(true)
@@ -104,9 +118,7 @@ test('retries may be a fifth of what is under way, and three in any case', () =>
   for (let calls = 0; calls < 17; calls++) begin(false)
   expect(health.mayRetry(), '3 of 20').toBe(true)
   begin(true)
-  for (const [passage, isRetry] of begun) {
-    if (passage) health.end('a', passage, { isRetry, result: answered, totalMs: 1 }, world.nowMs)
-  }
+  for (const each of begun) if (each) health.end(each, answered, 1, world.nowMs)
   expect(health.report(world.nowMs)).toMatchObject({ active: 0 })
   for (let retries = 0; retries < 3; retries++) {
     expect(health.mayRetry()).toBe(true)

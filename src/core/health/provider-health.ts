@@ -1,12 +1,22 @@
 import { LRUCache } from 'lru-cache'
 import type { ExchangeResult } from '../providers/provider.ts'
 import { CircuitBreaker, type CircuitState, type Passage } from './circuit-breaker.ts'
-import { verdictOn } from './verdict.ts'
+import { neutral, verdictOn } from './verdict.ts'
 
 /** Why a target is not asked, and until when, by the monotonic clock. */
 export interface Unavailability {
   reason: 'credential-refused' | 'cooling-down' | 'circuit-open'
   untilMs: number
+}
+
+/** An attempt under way, and where it ends: all that is known may be forgotten meanwhile. */
+export interface BegunAttempt {
+  readonly health: ProviderHealth
+  readonly model: string
+  readonly passage: Passage
+  readonly isRetry: boolean
+  /** It finds out whether a refused credential is accepted again. */
+  readonly isTrial: boolean
 }
 
 /** Told of what an operator would want to read. */
@@ -89,9 +99,9 @@ export class ProviderHealth {
    *
    * @param isRetry - the same request has asked this provider before
    * @param isLastResort - there is nobody else to ask: one call at a time may try a refused credential
-   * @returns undefined when the target may not be asked; otherwise `end` must be called once
+   * @returns undefined when the target may not be asked; otherwise what `end` must be given, once
    */
-  begin(model: string, isRetry: boolean, nowMs: number, isLastResort = false): Passage | undefined {
+  begin(model: string, isRetry: boolean, nowMs: number, isLastResort = false): BegunAttempt | undefined {
     const unavailable = this.unavailable(model, nowMs)
     const isTrial = isLastResort && unavailable?.reason === 'credential-refused' && !this.#isTryingCredential
     if (unavailable && !isTrial) return undefined
@@ -100,41 +110,30 @@ export class ProviderHealth {
     if (isTrial) this.#isTryingCredential = true
     this.#active++
     if (isRetry) this.#retries++
-    return passage
+    return { health: this, model, passage, isRetry, isTrial }
   }
 
-  /** @param attempt - its `result` is undefined when nothing is to be learned from it */
-  end(
-    model: string,
-    passage: Passage,
-    attempt: { isRetry: boolean; result: ExchangeResult | undefined; totalMs: number },
-    nowMs: number,
-  ): void {
+  /** @param result - undefined when nothing is to be learned from it */
+  end(begun: BegunAttempt, result: ExchangeResult | undefined, totalMs: number, nowMs: number): void {
+    const { model, passage, isRetry, isTrial } = begun
     this.#active--
-    this.#isTryingCredential = false
-    if (attempt.isRetry) this.#retries--
+    if (isRetry) this.#retries--
+    if (isTrial) this.#isTryingCredential = false
     const target = this.#target(model, nowMs)
-    if (!attempt.result) {
-      target.breaker.leave(passage, 'neutral', nowMs)
-      return
-    }
-    const { outcome, refusedCredentialOf, coolDownMs } = verdictOn(attempt.result)
-    const { breaker } = target
-    if (outcome !== 'success' || passage === 'probe') {
-      const before = breaker.state(nowMs)
-      breaker.leave(passage, outcome, nowMs)
-      const after = breaker.state(nowMs)
-      if (before !== 'open' && after === 'open') this.#changed({ kind: 'circuit-opened', model })
-      else if (before !== 'closed' && after === 'closed') this.#changed({ kind: 'circuit-closed', model })
-    } else {
-      breaker.leave(passage, outcome, nowMs)
-    }
+    const { outcome, refusedCredentialOf, coolDownMs } = result ? verdictOn(result) : neutral
+    const before = target.breaker.state(nowMs)
+    target.breaker.leave(passage, outcome, nowMs)
+    const after = target.breaker.state(nowMs)
+    if (before !== 'open' && after === 'open') this.#changed({ kind: 'circuit-opened', model })
+    else if (before !== 'closed' && after === 'closed') this.#changed({ kind: 'circuit-closed', model })
     if (outcome === 'success') {
-      this.#credentialRefusedUntilMs = 0
-      target.refusedUntilMs = 0
-      const { totalMs } = attempt
       target.latencyMs ??= totalMs
       target.latencyMs += latencyWeight * (totalMs - target.latencyMs)
+      // Only a trial has met the refusal: another call may have begun, and been let in, before it.
+      if (isTrial) {
+        this.#credentialRefusedUntilMs = 0
+        target.refusedUntilMs = 0
+      }
     }
     if (coolDownMs > 0) target.coolUntilMs = Math.max(target.coolUntilMs, nowMs + coolDownMs)
     if (refusedCredentialOf) this.#refused(refusedCredentialOf, model, target, nowMs)

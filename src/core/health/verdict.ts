@@ -35,4 +35,4 @@ export function verdictOn({ failure, httpStatus }: ExchangeResult): Verdict {
 
 const success: Verdict = { outcome: 'success', refusedCredentialOf: undefined, coolDownMs: 0 }
 const failed: Verdict = { ...success, outcome: 'failure' }
-const neutral: Verdict = { ...success, outcome: 'neutral' }
+export const neutral: Verdict = { ...success, outcome: 'neutral' }

@@ -71,7 +71,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
         }
         const alias = candidates[0]?.alias
         const shaping = alias === undefined ? undefined : snapshot.aliases.get(alias)?.settings
-        if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.request, shaping)
+        if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.operation, call.request, shaping)
         choice = new TargetChoice(candidates, choosing)
         ticket = await deps.admit(call, candidates, choice.at)
       } catch (thrown) {

@@ -87,9 +87,7 @@ export function usageEndOf(
     state: stateOf(last.source, costNano),
     finish: finishOf(final?.result),
     usage_source: last.source,
-    retry_uncertain: attempts.some(
-      ({ result }) => result !== final?.result && result.failure?.billing === 'maybe_billed',
-    ),
+    retry_uncertain: attempts.some((made) => made !== final && made.result.failure?.billing === 'maybe_billed'),
     http_status: final?.result.httpStatus ?? null,
     error_code: final?.result.failure?.error.code ?? null,
     input_tokens: inputTokens,

@@ -10,7 +10,7 @@ const requestOf = (members: object) =>
   )
 
 const shaped = (members: object, shaping: RequestShaping) => {
-  const request = shapedRequest(requestOf(members), shaping)
+  const request = shapedRequest('chat', requestOf(members), shaping)
   const { model: _, messages: _messages, ...rest } = JSON.parse(request.bytes.toString())
   return { request, rest }
 }
@@ -38,6 +38,10 @@ test('a cap on output tokens holds under both names, and where the client has no
     [{ max_tokens: 50 }, { max_tokens: 50 }, 50],
     [{ max_tokens: 500 }, { max_tokens: 100 }, 100],
     [{ max_completion_tokens: 500 }, { max_completion_tokens: 100 }, 100],
+    [{ max_tokens: null }, { max_tokens: 100 }, 100],
+    [{ max_tokens: '500' }, { max_tokens: 100 }, 100],
+    [{ max_completion_tokens: null }, { max_completion_tokens: 100 }, 100],
+    [{ max_tokens: 50, max_completion_tokens: null }, { max_tokens: 50, max_completion_tokens: null }, 50],
   ] as const) {
     const { rest, request } = shaped(given, shaping)
     expect(rest).toEqual(sent)
@@ -51,5 +55,26 @@ test('a cap on output tokens holds under both names, and where the client has no
 
 test('what needs no change is the very same request', () => {
   const request = requestOf({ max_tokens: 5, temperature: 0 })
-  expect(shapedRequest(request, { parameters: { temperature: 1 }, caps: { max_tokens: 10 } })).toBe(request)
+  expect(shapedRequest('chat', request, { parameters: { temperature: 1 }, caps: { max_tokens: 10 } })).toBe(request)
+})
+
+test('of two caps on output tokens the lower one holds', () => {
+  const caps = { max_tokens: 100, max_completion_tokens: 50 }
+  expect(shaped({ max_tokens: 500 }, { caps }).rest).toEqual({ max_tokens: 50 })
+  expect(shaped({ max_tokens: 500, n: 1 }, { caps: { max_completion_tokens: 50, max_tokens: 100 } }).rest).toEqual({
+    max_tokens: 50,
+    n: 1,
+  })
+})
+
+test('null names nothing: the parameter of the alias takes its place', () => {
+  expect(shaped({ temperature: null, stop: 'x' }, { parameters: { temperature: 0.2, stop: 'y' } }).rest).toEqual({
+    temperature: 0.2,
+    stop: 'x',
+  })
+})
+
+test('embeddings have no output tokens to be capped', () => {
+  const request = readInferenceRequest('embeddings', Buffer.from('{"model":"m","input":"Hi"}'))
+  expect(shapedRequest('embeddings', request, { caps: { max_tokens: 10 } })).toBe(request)
 })

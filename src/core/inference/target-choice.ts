@@ -1,19 +1,18 @@
 import { GatewayError } from '../errors.ts'
-import type { Passage } from '../health/circuit-breaker.ts'
-import type { ProviderHealth, Unavailability } from '../health/provider-health.ts'
+import type { BegunAttempt, Unavailability } from '../health/provider-health.ts'
 import type { UpstreamHealth } from '../health/upstream-health.ts'
 import type { ExchangeFailure, ExchangeResult } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
 
-export const attemptsMax = 4
-export const targetsMax = 3
-export const attemptsPerTargetMax = 2
+const attemptsMax = 4
+const targetsMax = 3
+const attemptsPerTargetMax = 2
 /** A provider that asks for more patience than this is left alone, as far as there are others. */
 const retryAfterMsMax = 2_000
 const backoffMsFirst = 100
 const backoffMsMax = 2_000
 /** An attempt that begins with less left could only be one that is broken off. */
-export const remainingMsMin = 1_000
+const remainingMsMin = 1_000
 
 /** Which candidate comes next, and how long to wait before it is asked. */
 export interface NextTarget {
@@ -43,10 +42,8 @@ export class TargetChoice {
   /** Whether the attempt before may have been billed. */
   #isUncertain = false
   #hasReplayedUncertain = false
-  /** What the attempt under way was begun with: all that is known may be forgotten meanwhile. */
-  #begun: { health: ProviderHealth; passage: Passage } | undefined
+  #begun: BegunAttempt | undefined
   #at = 0
-  #isRetry = false
 
   /**
    * Takes the first candidate that may be asked, which `end` gives back.
@@ -73,13 +70,11 @@ export class TargetChoice {
   /** @returns false when the target may not be asked any more */
   begin(at: number, isLastResort = false): boolean {
     const { provider, model } = this.#candidates[at] as Candidate
-    const isRetry = this.#hasAsked(at)
     const health = this.#deps.health.of(provider.provider)
-    const passage = health.begin(model, isRetry, this.#deps.monotonicMs(), isLastResort)
-    if (passage === undefined) return false
-    this.#begun = { health, passage }
+    const begun = health.begin(model, this.#hasAsked(at), this.#deps.monotonicMs(), isLastResort)
+    if (!begun) return false
+    this.#begun = begun
     this.#at = at
-    this.#isRetry = isRetry
     this.#hasReplayedUncertain ||= this.#isUncertain
     this.#attempts++
     if (this.#tries[at] === 0) this.#targets++
@@ -89,11 +84,9 @@ export class TargetChoice {
 
   /** @param result - undefined when nothing is to be learned from the attempt about its target */
   end(result: ExchangeResult | undefined, totalMs: number): void {
-    if (!this.#begun) return
-    const { health, passage } = this.#begun
+    const begun = this.#begun
     this.#begun = undefined
-    const { model } = this.#candidates[this.#at] as Candidate
-    health.end(model, passage, { isRetry: this.#isRetry, result, totalMs }, this.#deps.monotonicMs())
+    begun?.health.end(begun, result, totalMs, this.#deps.monotonicMs())
   }
 
   /**

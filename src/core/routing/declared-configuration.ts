@@ -80,7 +80,7 @@ export interface DeclaredTarget {
   readonly weight: number
   readonly priority: number
   /** Undefined is as near to one replica as to another. */
-  readonly region: string | undefined
+  readonly region?: string | undefined
 }
 
 export interface DeclaredKey {
