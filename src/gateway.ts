@@ -16,6 +16,7 @@ import type { Call } from './core/inference/call.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
 import { createRequestLog } from './core/inference/request-log.ts'
 import { createAuthenticator, createKeyLoad, warm } from './core/keys/authenticate.ts'
+import { createBillingKeys } from './core/keys/billing-keys.ts'
 import { ensureDemoKey } from './core/keys/demo-key.ts'
 import { createKeyCache } from './core/keys/key-cache.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
@@ -110,6 +111,17 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const digester = createKeyDigester([deps.keyPepper])
   const lookUp = createKeyLookUp(pools.request)
   const keyCache = createKeyCache({ load: createKeyLoad(lookUp, digester), clock, log })
+  const billingKeys = createBillingKeys({ lookUp, clock, log })
+  const knownKeys = {
+    invalidate(keyId: string): void {
+      keyCache.invalidate(keyId)
+      billingKeys.invalidate(keyId)
+    },
+    distrustAll(): void {
+      keyCache.distrustAll()
+      billingKeys.distrustAll()
+    },
+  }
   const keyStore = createKeyStore(pools.admin)
   const changed = (keyId: string): void => events.publish({ type: 'key-changed', keyId })
   const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed })
@@ -138,14 +150,14 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   if (loaded.status === 'rejected') throw rejected(loaded.problems)
 
   const lookAgain = (): void => {
-    keyCache.distrustAll()
+    knownKeys.distrustAll()
     snapshots.pollNow()
   }
   opening.defer(events.onGap(lookAgain))
   opening.defer(
     events.subscribe((event) => {
-      if (event.type === 'key-changed') keyCache.invalidate(event.keyId)
-      else if (event.type === 'key-policy-changed') keyCache.distrustAll()
+      if (event.type === 'key-changed') knownKeys.invalidate(event.keyId)
+      else if (event.type === 'key-policy-changed') knownKeys.distrustAll()
       else if (event.type === 'configuration-changed') lookAgain()
     }),
   )
@@ -168,7 +180,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       log,
     }),
   )
-  own(openKeyWatch({ lookUp, cache: keyCache, log, pollMs: keyWatchPollMs }))
+  own(openKeyWatch({ lookUp, cache: knownKeys, log, pollMs: keyWatchPollMs }))
   await warm({ cache: keyCache, digester, lookUp }).catch((error: unknown) => {
     log.warn({ err: error }, 'Recently used keys were not read ahead; the first calls read them.')
   })
@@ -200,6 +212,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       route(snapshot, call.caller, call.request.model, call.operation, Math.random, (sticky) =>
         stickyValueOf(call, sticky),
       ),
+    billingKey: billingKeys.get,
     idempotency,
     health,
     admit: createAdmission({
@@ -256,7 +269,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
         await snapshots.reload()
         return outcome.problems
       }
-      keyCache.distrustAll()
+      knownKeys.distrustAll()
       health.forget()
       return []
     },

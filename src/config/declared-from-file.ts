@@ -43,9 +43,9 @@ export function toDeclaredConfiguration(file: ConfigFile, settings: EnvironmentS
 
 type FileAlias = ConfigFile['aliases'][number]
 
-function toAlias({ name, description, targets, sticky, parameters, caps }: FileAlias): DeclaredAlias {
+function toAlias({ name, description, targets, billingKey, sticky, parameters, caps }: FileAlias): DeclaredAlias {
   const settings = { ...(sticky && { sticky }), ...(parameters && { parameters }), ...(caps && { caps }) }
-  return { name, description, targets, settings }
+  return { name, description, targets, settings, billingKey }
 }
 
 function toProvider(provider: FileProvider): DeclaredProvider {

@@ -173,6 +173,11 @@ export const aliasSchema = z.strictObject({
     .min(1)
     .max(50)
     .describe('By weight among equals of a priority, the next priority on failure.'),
+  billingKey: label(200)
+    .optional()
+    .describe(
+      'Name of the key that pays for the calls, whoever makes them: they count in its budgets and its usage, and in those of its team and organization, and not in those of the caller. Rate limits stay those of the caller.',
+    ),
   sticky: z
     .string()
     .regex(

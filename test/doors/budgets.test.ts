@@ -103,7 +103,7 @@ describe('a hard budget', () => {
     const { error } = (await refused.json()) as { error: { type: string; code: string; message: string } }
     expect(error).toMatchObject({ type: 'insufficient_quota', code: 'budget_exceeded' })
     expect(error.message).toMatch(
-      /^The monthly budget of this key \(0\.000000001 USD\) .* begins at \d{4}-\d\d-01T00:00:00/,
+      /^The monthly budget of the key \(0\.000000001 USD\) .* begins at \d{4}-\d\d-01T00:00:00/,
     )
   })
 

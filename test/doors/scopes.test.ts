@@ -99,7 +99,7 @@ describe('a budget of the file', () => {
     expect((await chat('tagged-here')).status).toBe(200)
     const refused = await chat('tagged-there')
     expect(refused.status).toBe(429)
-    expect(await refused.text()).toContain("The total budget of one of this key's tags")
+    expect(await refused.text()).toContain("The total budget of one of the key's tags")
     expect((await chat('tagged-otherwise')).status).toBe(200)
   })
 

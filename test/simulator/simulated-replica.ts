@@ -114,6 +114,7 @@ export class SimulatedReplica implements TimerHost {
     setInterval(() => void this.#beat(), beatMs)
     this.pipeline = createPipeline({
       authenticate: () => never('a call has its caller already'),
+      billingKey: () => never('whoever calls pays'),
       snapshot: () => ({ version: 1n, validUntilMs: undefined, ...emptySnapshot }),
       route: () => world.candidatesOf(this),
       health: createUpstreamHealth({ log: silent, random: () => world.random.int(0, 999) / 1_000 }),

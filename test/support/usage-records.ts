@@ -14,6 +14,7 @@ export function usageIntent(changes: Partial<UsageIntent> = {}): UsageIntent {
     reserved_at: '2026-11-23T20:00:00.123Z',
     organization_id: testOrganizationId,
     team_id: '0193591c-7d5c-7abc-8def-0123456789ac',
+    caller_key_id: null,
     key_id: testKeyId,
     operation: 'chat',
     door: 'rest',

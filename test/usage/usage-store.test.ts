@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createCheckpointStore } from '../../src/core/usage/checkpoints.store.ts'
+import { createOrphanStore } from '../../src/core/usage/orphans.store.ts'
 import { blame, createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
 import type { UsageEnd } from '../../src/core/usage/usage-record.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -116,6 +118,21 @@ test('a row reserved ahead is completed and charged, once', async () => {
     { state: 'settled', attempts: 1, provider: 'openai', output_tokens: '300', checkpoint_output_tokens: '17' },
   ])
   expect(await select('select amount_nano from ledger_entries')).toEqual([{ amount_nano: '360000' }])
+})
+
+test('a call under way that another key pays for is found again as both keys had it', async () => {
+  const intent = usageIntent({ caller_key_id: '0193591c-7d5c-7abc-8def-0000000000c1', orphan_cost_nano: '700' })
+  const { input_tokens_estimate, orphan_cost_nano, ...identity } = intent
+  await createCheckpointStore(database.pools.settlement).write([
+    { ...identity, input_tokens: input_tokens_estimate, checkpoint_output_tokens: 9, provider_cost_nano: '700' },
+  ])
+
+  const [open] = await createOrphanStore(database.pools.admin).openCalls(intent.owner_replica, 10)
+  expect({ ...open?.intent, reserved_at: intent.reserved_at }).toEqual(intent)
+  await store.apply(json(usageEnd(open?.intent ?? intent)))
+  expect(await select('select key_id, caller_key_id, state from usage_records')).toEqual([
+    { key_id: intent.key_id, caller_key_id: intent.caller_key_id, state: 'settled' },
+  ])
 })
 
 test('what costs nothing leaves no ledger entry', async () => {

@@ -228,7 +228,7 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
     const short = wanted.filter((account) => !account.fits(amountNano))
     const answers = await exchange(short, amountNano)
     if (answers) takeIn(short, answers, amountNano)
-    else fail(short, 'The budgets of this key cannot be checked at present.')
+    else fail(short, 'The budgets of the key cannot be checked at present.')
     freed(short) // others may have asked for it meanwhile
   }
 
@@ -392,7 +392,7 @@ export function createLeaseBook(deps: LeaseBookDeps): LeaseBook {
       log.warn({ err: error }, 'Leases of budgets could not be given back yet.')
     }
     for (const account of returning) account.isBusy = false
-    if (!answers) return fail(returning, 'The budgets of this key cannot be checked at present.')
+    if (!answers) return fail(returning, 'The budgets of the key cannot be checked at present.')
     for (const account of returning) {
       const answer = answers.find(({ leaseId }) => leaseId === account.lease.id)
       if (!answer) continue // there is one for each

@@ -13,7 +13,7 @@ const adjectives = {
 
 /** Says whose budget it is, how much it is and when it begins anew. It does not say what others have spent of it. */
 export function budgetExceeded({ budget, limitNano, endMs }: BudgetAccount): GatewayError {
-  const whose = budget.scope === 'tag' ? "one of this key's tags" : `this ${budget.scope}`
+  const whose = budget.scope === 'tag' ? "one of the key's tags" : `the ${budget.scope}`
   const anew =
     endMs === undefined ? 'Ask an administrator to raise it.' : `A new one begins at ${new Date(endMs).toISOString()}.`
   return new GatewayError(

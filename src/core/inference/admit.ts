@@ -3,7 +3,7 @@ import type { Reservation } from '../budgets/reservation.ts'
 import { worstCaseOf } from '../budgets/worst-case.ts'
 import { GatewayError } from '../errors.ts'
 import { isoTime } from '../iso-time.ts'
-import type { Caller, UnpricedPolicy } from '../keys/caller.ts'
+import type { Caller, Payer, UnpricedPolicy } from '../keys/caller.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { takeLimits } from '../limits/take-limits.ts'
 import { costOf } from '../pricing/cost.ts'
@@ -41,57 +41,67 @@ export function createAdmission(deps: AdmissionDeps) {
     return { price: policy === 'estimate' ? deps.unpriced.estimate : undefined, unpriced: true, maxOutputTokens }
   }
 
-  return async function admit(call: Call, candidates: readonly Candidate[], first: number): Promise<Ticket> {
+  return async function admit(
+    call: Call,
+    payer: Payer,
+    candidates: readonly Candidate[],
+    first: number,
+  ): Promise<Ticket> {
     const targets = candidates.map((candidate) => accounted(call.caller, candidate))
     const taken = takeLimits(deps.limiter, call)
     const limits = taken instanceof Promise ? await taken : taken
     let reservation: Reservation | undefined
     try {
-      const reserved = reserve(call, targets)
+      const reserved = reserve(call, payer, targets)
       reservation = reserved instanceof Promise ? await reserved : reserved
       const intent = intentOf(
         call,
+        payer,
         candidates[first] as Candidate,
         targets[first] as AccountedCandidate,
         reservation,
         deps,
       )
       await deps.journal.append('intent', intent)
-      return new AdmittedCall(deps, { call, candidates, targets, intent, limits, reservation })
+      return new AdmittedCall(deps, { call, payer, candidates, targets, intent, limits, reservation })
     } catch (error) {
       reservation?.settle(0n)
       limits?.hold.undo()
-      throw error
+      throw payer === call.caller ? error : ofBillingKey(error, call.request.model)
     }
   }
 
   function reserve(
-    { caller, operation, request }: Call,
+    { operation, request }: Call,
+    { budgets }: Payer,
     targets: readonly AccountedCandidate[],
   ): Reservation | undefined | Promise<Reservation> {
-    if (caller.budgets.length === 0) return undefined
+    if (budgets.length === 0) return undefined
     const amountNano = worstCaseOf(operation, request, targets)
     // What costs nothing is served even when a budget is used up.
-    return amountNano === 0n ? undefined : deps.budgets.reserve(caller.budgets, amountNano)
+    return amountNano === 0n ? undefined : deps.budgets.reserve(budgets, amountNano)
   }
 }
 
 function intentOf(
   call: Call,
+  payer: Payer,
   candidate: Candidate,
   { price, unpriced }: AccountedCandidate,
   reservation: Reservation | undefined,
   { clock, replica }: AdmissionDeps,
 ): UsageIntent {
   const { request, caller } = call
+  const { keyId } = payer
   const inputTokens = request.inputTokensEstimate
   const estimate = { units: { input: inputTokens }, inputTokens, serviceTier: 'default' } as const
   return {
     request_id: call.requestId,
     reserved_at: isoTime(clock.nowMs()),
-    organization_id: caller.organizationId,
-    team_id: caller.teamId,
-    key_id: caller.keyId,
+    organization_id: payer.organizationId,
+    team_id: payer.teamId,
+    key_id: keyId,
+    caller_key_id: caller.keyId === keyId ? null : caller.keyId,
     operation: call.operation,
     door: call.door,
     requested_model: request.model,
@@ -106,11 +116,20 @@ function intentOf(
     reserved_nano: reservation ? reservation.amountNano.toString() : '0',
     budget_period_ids: reservation?.periodIds ?? none,
     budget_lease_ids: reservation?.leaseIds ?? none,
-    tags: caller.tags,
+    tags: payer.tags,
     end_user: request.endUser ?? null,
     client_request_id: call.clientRequestId ?? null,
     owner_replica: replica,
   }
+}
+
+/** The caller knows its own budgets, and must not look for the fault there. */
+function ofBillingKey(error: unknown, model: string): unknown {
+  if (!(error instanceof GatewayError) || (error.code !== 'budget_exceeded' && error.code !== 'budget_unverifiable')) {
+    return error
+  }
+  const { code, message, retryAfterMs } = error
+  return new GatewayError(code, `Another key pays for ${model}. ${message}`, { retryAfterMs, cause: error })
 }
 
 const none: readonly never[] = []

@@ -1,6 +1,7 @@
 import type { Reservation } from '../budgets/reservation.ts'
 import { outputTokensMaxOf, worstCaseOf } from '../budgets/worst-case.ts'
 import type { Clock } from '../clock.ts'
+import type { Payer } from '../keys/caller.ts'
 import type { LimitState } from '../limits/limiter.ts'
 import type { TakenLimits } from '../limits/take-limits.ts'
 import type { Log } from '../log.ts'
@@ -32,6 +33,7 @@ export interface AdmittedCallDeps {
 
 export interface Admitted {
   call: Call
+  payer: Payer
   candidates: readonly Candidate[]
   /** One per candidate. */
   targets: readonly AccountedCandidate[]
@@ -98,7 +100,7 @@ export class AdmittedCall implements Ticket, RunningCall {
 
   async settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void> {
     const { journal, checkpoints, metrics, requestLog, clock, log } = this.#deps
-    const { call, intent, targets, limits, reservation } = this.#admitted
+    const { call, payer, intent, targets, limits, reservation } = this.#admitted
     const end = usageEndOf(intent, call, attempts, targets, reservation?.amountNano ?? 0n, firstOutputMs, clock)
     try {
       await journal.append('end', end)
@@ -111,6 +113,6 @@ export class AdmittedCall implements Ticket, RunningCall {
     checkpoints.ended(this)
     const last = attempts[attempts.length - 1]?.candidate
     metrics.settled(end, last?.entry ? last.entry.name : 'other')
-    requestLog(end, call.caller.keyName)
+    requestLog(end, payer.keyName)
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { UpstreamHealth } from '../health/upstream-health.ts'
 import type { Claim, Idempotency } from '../idempotency/idempotency.ts'
-import type { Caller } from '../keys/caller.ts'
+import type { Caller, Payer } from '../keys/caller.ts'
 import type { Log } from '../log.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
@@ -28,6 +28,8 @@ export interface PipelineDeps {
   snapshot(): RoutingSnapshot
   /** In the order in which they are to be tried; at least one. */
   route(snapshot: RoutingSnapshot, call: Call): readonly Candidate[]
+  /** Who pays for the calls of an alias that names a key for it. */
+  billingKey(keyId: string): Payer | Promise<Payer>
   /** Asked only for calls that carry an idempotency key. */
   idempotency: Pick<Idempotency, 'begin'>
   /**
@@ -35,7 +37,7 @@ export interface PipelineDeps {
    *
    * @param first - the candidate that is asked first
    */
-  admit(call: Call, candidates: readonly Candidate[], first: number): Promise<Ticket>
+  admit(call: Call, payer: Payer, candidates: readonly Candidate[], first: number): Promise<Ticket>
   health: UpstreamHealth
   clock: Clock
   metrics: InferenceMetrics
@@ -69,11 +71,13 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
             return
           }
         }
-        const alias = candidates[0]?.alias
-        const shaping = alias === undefined ? undefined : snapshot.aliases.get(alias)?.settings
+        const name = candidates[0]?.alias
+        const alias = name === undefined ? undefined : snapshot.aliases.get(name)
+        const shaping = alias?.settings
         if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.operation, call.request, shaping)
+        const payer = alias?.billingKeyId ? await deps.billingKey(alias.billingKeyId) : call.caller
         choice = new TargetChoice(candidates, choosing)
-        ticket = await deps.admit(call, candidates, choice.at)
+        ticket = await deps.admit(call, payer, candidates, choice.at)
       } catch (thrown) {
         choice?.end(undefined, 0)
         await claim?.release()

@@ -20,6 +20,7 @@ test('a settled request leaves one line of JSON, whatever its names are', () => 
     request_id: intent.request_id,
     key_id: intent.key_id,
     key_name: 'key "one"',
+    caller_key_id: null,
     operation: 'chat',
     requested_model: 'a "model"\n',
     provider: null,

@@ -18,7 +18,8 @@ export function createRequestLog(write: (line: string) => void, nowMs: () => num
   return (end, keyName) =>
     write(
       `{"level":${infoLevel},"time":"${isoTime(nowMs())}","msg":"request settled","request_id":"${end.request_id}",` +
-        `"key_id":"${end.key_id}","key_name":${storableText(keyName)},"operation":"${end.operation}",` +
+        `"key_id":"${end.key_id}","key_name":${storableText(keyName)},"caller_key_id":${storableText(end.caller_key_id)},` +
+        `"operation":"${end.operation}",` +
         `"requested_model":${storableText(end.requested_model)},"provider":${storableText(end.provider)},` +
         `"model":${storableText(end.model)},"stream":${end.stream},"state":"${end.state}",` +
         `"finish":${storableText(end.finish)},"http_status":${end.http_status},` +

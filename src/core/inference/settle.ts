@@ -68,6 +68,7 @@ export function usageEndOf(
     organization_id: intent.organization_id,
     team_id: intent.team_id,
     key_id: intent.key_id,
+    caller_key_id: intent.caller_key_id,
     operation: intent.operation,
     door: intent.door,
     requested_model: intent.requested_model,

@@ -15,7 +15,7 @@ function openBench() {
   const keys = new Map<string, KeyRecord>()
   const asked: string[] = []
   const digester = createKeyDigester([currentPepper, previousPepper])
-  const lookUp: KeyLookUp = {
+  const lookUp: Pick<KeyLookUp, 'findByDigests' | 'recentlyUsed'> = {
     async findByDigests(digests) {
       asked.push(digests.map((digest) => digest.toString('hex').slice(0, 8)).join())
       const found = digests.find((digest) => keys.has(digest.toString('latin1')))
@@ -23,7 +23,6 @@ function openBench() {
     },
     recentlyUsed: async (pepperId) =>
       pepperId === digester.pepperId ? [...keys].map(([digest, record]) => ({ digest, record })) : [],
-    changedSince: async () => ({ changes: [], until: '', policyVersion: '0' }),
   }
   const clock = { nowMs: () => time.databaseMs, monotonicMs: () => time.monotonicMs }
   const cache = createKeyCache({

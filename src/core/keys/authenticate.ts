@@ -42,7 +42,7 @@ export function createAuthenticator({ digester, cache, clock }: AuthenticatorDep
 
 /** How the cache asks the store: under every pepper in use, in one query. */
 export function createKeyLoad(
-  lookUp: KeyLookUp,
+  lookUp: Pick<KeyLookUp, 'findByDigests'>,
   digester: KeyDigester,
 ): (secret: string) => Promise<KeyRecord | undefined> {
   return (secret) => lookUp.findByDigests(digester.digests(secret).map(({ bytes }) => bytes))
@@ -53,7 +53,7 @@ export function createKeyLoad(
  * Keys that still carry a previous pepper are left to their first call.
  */
 export function warm(
-  { cache, digester, lookUp }: { cache: KeyCache; digester: KeyDigester; lookUp: KeyLookUp },
+  { cache, digester, lookUp }: { cache: KeyCache; digester: KeyDigester; lookUp: Pick<KeyLookUp, 'recentlyUsed'> },
   keysMax = 10_000,
 ): Promise<void> {
   return cache.warm(() => lookUp.recentlyUsed(digester.pepperId, keysMax))

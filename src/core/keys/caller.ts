@@ -20,5 +20,8 @@ export interface Caller {
   readonly budgets: readonly Budget[]
 }
 
+/** Whose money a call takes, and whose usage it is: the caller, or the billing key of the alias that was called. */
+export type Payer = Pick<Caller, 'keyId' | 'keyName' | 'organizationId' | 'teamId' | 'tags' | 'budgets'>
+
 /** A model without a price is unknown, not free: refuse it, charge an estimate, or let it pass and mark the row. */
 export type UnpricedPolicy = 'block' | 'estimate' | 'allow'

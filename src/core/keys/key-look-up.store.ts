@@ -9,6 +9,7 @@ import { equalDigests } from './key-digest.ts'
 export interface KeyLookUp {
   /** @param digests - of one secret, under every pepper in use */
   findByDigests(digests: readonly Buffer[]): Promise<KeyRecord | undefined>
+  findById(id: string): Promise<KeyRecord | undefined>
   /** Live keys with usage in the last day, the latest first. */
   recentlyUsed(pepperId: string, keysMax: number): Promise<WarmKey[]>
   /**
@@ -84,6 +85,12 @@ const findByDigestsSql = `
   left join key_metadata m on m.api_key_id = k.id
   where k.secret_digest = any($1)`
 
+const findByIdSql = `
+  select ${columns}
+  from api_keys k
+  left join key_metadata m on m.api_key_id = k.id
+  where k.id = $1`
+
 // From the hourly rollup: the raw usage table is far too large to look for keys in.
 const recentlyUsedSql = `
   select ${columns}
@@ -113,6 +120,11 @@ export function createKeyLookUp(pool: Pool): KeyLookUp {
       const { rows } = await pool.query<KeyRow>(findByDigestsSql, [digests])
       const row = rows.find((each) => digests.some((digest) => equalDigests(digest, each.secret_digest)))
       return row && recordOf(row)
+    },
+
+    async findById(id) {
+      const { rows } = await pool.query<KeyRow>(findByIdSql, [id])
+      return rows[0] && recordOf(rows[0])
     },
 
     async recentlyUsed(pepperId, keysMax) {

@@ -59,6 +59,8 @@ export interface DeclaredAlias {
   /** No two with the same provider and model. */
   readonly targets: readonly DeclaredTarget[]
   readonly settings: AliasSettings
+  /** Name of the key that pays for its calls; undefined is whoever makes them. */
+  readonly billingKey: string | undefined
 }
 
 /** What becomes of requests for an alias, as JSON. */

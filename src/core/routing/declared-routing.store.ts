@@ -5,13 +5,17 @@ import type {
   DeclaredAlias,
   DeclaredBy,
   DeclaredConfiguration,
+  DeclaredKey,
   DeclaredProvider,
 } from './declared-configuration.ts'
 
-/** Names that an administrator has taken: what the file declares under them is not applied, and nothing else of it. */
+/**
+ * Names that an administrator has taken, and keys to bill that nobody has made: what the file declares with them is not
+ * applied, and nothing else of it.
+ */
 export async function routingRefusals(
   { client }: DeclaredChange,
-  { providers, aliases }: DeclaredConfiguration,
+  { providers, aliases, keys }: DeclaredConfiguration,
 ): Promise<DeclaredNotice[]> {
   const { rows } = await client.query<{ kind: 'provider' | 'alias'; name: string }>(
     `select 'provider' as kind, p.name from providers p where p.managed_by = 'admin'
@@ -30,7 +34,45 @@ export async function routingRefusals(
     if (isTaken('alias', name)) refusals.push({ path, message: takenMessage('an alias') })
     if (isTaken('provider', name)) refusals.push({ path, message: takenMessage('a provider') })
   }
-  return refusals
+  return [...refusals, ...(await billingRefusals(client, aliases, keys))]
+}
+
+async function billingRefusals(
+  client: DeclaredChange['client'],
+  aliases: readonly DeclaredAlias[],
+  keys: readonly DeclaredKey[],
+): Promise<DeclaredNotice[]> {
+  const declared = new Set(keys.map(({ name }) => name))
+  const elsewhere = aliases.flatMap(({ name, billingKey }) =>
+    billingKey === undefined || declared.has(billingKey) ? [] : [{ name, billingKey }],
+  )
+  if (elsewhere.length === 0) return []
+  const { rows } = await client.query<{ name: string; count: number }>(
+    `select k.name, count(*)::integer as count from api_keys k
+     where k.name = any ($1) and k.managed_by <> 'file' and k.revoked_at is null group by k.name`,
+    [elsewhere.map(({ billingKey }) => billingKey)],
+  )
+  return elsewhere.flatMap(({ name, billingKey }): DeclaredNotice[] => {
+    const count = rows.find((row) => row.name === billingKey)?.count ?? 0
+    if (count === 1) return []
+    const message = count === 0 ? 'names no key' : `names ${count} keys; expected a name that one key has`
+    return [{ path: `aliases[${name}].billingKey`, message }]
+  })
+}
+
+/** By name; the file's keys come before others of the same name, and living ones before those that were revoked. */
+async function billingKeyIds(
+  { client }: DeclaredChange,
+  aliases: readonly DeclaredAlias[],
+): Promise<ReadonlyMap<string, string>> {
+  const names = aliases.flatMap(({ billingKey }) => billingKey ?? [])
+  if (names.length === 0) return new Map()
+  const { rows } = await client.query<{ name: string; id: string }>(
+    `select distinct on (k.name) k.name, k.id from api_keys k where k.name = any ($1)
+     order by k.name, k.revoked_at is null desc, k.managed_by = 'file' desc, k.created_at desc`,
+    [names],
+  )
+  return new Map(rows.map(({ name, id }) => [name, id]))
 }
 
 const takenMessage = (kind: string): string =>
@@ -150,12 +192,14 @@ function contentOf(provider: DeclaredProvider): ProviderContent {
   }
 }
 
+/** Needs the keys: an alias may name one that pays for its calls. */
 export async function applyAliases(
   change: DeclaredChange,
   declared: readonly DeclaredAlias[],
   providerIds: ReadonlyMap<string, string>,
 ): Promise<void> {
   const stored = await loadAliases(change)
+  const billing = await billingKeyIds(change, declared)
   const kept = new Set<string>()
   for (const alias of declared) {
     const row = stored.find(({ name }) => name === alias.name)
@@ -165,12 +209,15 @@ export async function applyAliases(
     const { settings } = alias
     const targets = alias.targets.map((target) => ({ ...target, region: target.region ?? null }))
     const description = alias.description ?? null
-    const after: AliasContent = { description, enabled: true, settings, targets: inOrder(targets) }
+    const billing_key_id = (alias.billingKey && billing.get(alias.billingKey)) ?? null
+    const after: AliasContent = { description, enabled: true, settings, billing_key_id, targets: inOrder(targets) }
     if (canonicalJson(before) === canonicalJson(after)) continue
     await change.client.query(
-      `insert into model_aliases (id, name, description, settings, managed_by) values ($1, $2, $3, $4, 'file')
-       on conflict (id) do update set description = excluded.description, settings = excluded.settings, enabled = true`,
-      [id, alias.name, description, JSON.stringify(settings)],
+      `insert into model_aliases (id, name, description, settings, billing_key_id, managed_by)
+       values ($1, $2, $3, $4, $5, 'file')
+       on conflict (id) do update set description = excluded.description, settings = excluded.settings,
+         billing_key_id = excluded.billing_key_id, enabled = true`,
+      [id, alias.name, description, JSON.stringify(settings), billing_key_id],
     )
     await change.client.query('delete from alias_targets where alias_id = $1', [id])
     for (const { provider, model, weight, priority, region } of targets) {
@@ -193,12 +240,13 @@ interface AliasContent {
   description: string | null
   enabled: boolean
   settings: AliasSettings
+  billing_key_id: string | null
   targets: readonly { provider: string; model: string; weight: number; priority: number; region: string | null }[]
 }
 
 async function loadAliases({ client }: DeclaredChange): Promise<{ id: string; name: string; content: AliasContent }[]> {
   const { rows } = await client.query<{ id: string; name: string } & AliasContent>(
-    `select a.id, a.name, a.description, a.enabled, a.settings,
+    `select a.id, a.name, a.description, a.enabled, a.settings, a.billing_key_id,
        coalesce((
          select json_agg(json_build_object('provider', p.name, 'model', t.model, 'weight', t.weight, 'priority', t.priority,
            'region', t.region))
@@ -206,10 +254,10 @@ async function loadAliases({ client }: DeclaredChange): Promise<{ id: string; na
        ), '[]') as targets
      from model_aliases a where a.managed_by = 'file'`,
   )
-  return rows.map(({ id, name, description, enabled, settings, targets }) => ({
+  return rows.map(({ id, name, targets, ...content }) => ({
     id,
     name,
-    content: { description, enabled, settings, targets: inOrder(targets) },
+    content: { ...content, targets: inOrder(targets) },
   }))
 }
 

@@ -76,8 +76,8 @@ export async function applyDeclaredConfiguration(
     await ensureDefaultOrganization(change)
     const providers = await applyProviders(change, declared.providers)
     await applyModels(change, declared.models, providers.idByName)
-    await applyAliases(change, declared.aliases, providers.idByName)
     const { generatedKeys, warnings, vanishedBudgetIds } = await applyKeys(change, keys, makeKeySecret)
+    await applyAliases(change, declared.aliases, providers.idByName)
     await applyBudgets(change, declared.budgets, vanishedBudgetIds)
     await applyRateLimits(change, declared.rateLimits)
 

@@ -21,6 +21,7 @@ const providerWith = (overrides: Partial<StoredProvider> = {}): StoredProvider =
 const aliasWith = (overrides: Partial<StoredAlias> = {}): StoredAlias => ({
   name: 'smart',
   createdS: 1_800_000_000,
+  billingKeyId: null,
   settings: {},
   targets: [{ providerId: 'id-one', model: 'small', weight: 1, priority: 0, region: null }],
   ...overrides,

@@ -123,7 +123,7 @@ async function providerEntryOf(
 }
 
 function aliasEntryOf(
-  { name, targets, settings, createdS }: StoredAlias,
+  { name, targets, settings, billingKeyId, createdS }: StoredAlias,
   { providers }: StoredRouting,
   providersById: ReadonlyMap<string, ProviderEntry>,
   region: string | undefined,
@@ -149,7 +149,7 @@ function aliasEntryOf(
     }
     usable.push({ provider, model, weight, priority: nearestFirst(target, region) })
   }
-  return { name, targets: usable.sort((a, b) => a.priority - b.priority), settings, createdS }
+  return { name, targets: usable.sort((a, b) => a.priority - b.priority), settings, billingKeyId, createdS }
 }
 
 /** @returns the priority, with room between two of them for what is here, anywhere and elsewhere */

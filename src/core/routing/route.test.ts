@@ -48,6 +48,7 @@ function snapshotOf(
     {
       name,
       createdS: 1_800_000_000,
+      billingKeyId: null,
       settings: {},
       targets: targets.map(([provider, model, priority = 0, weight = 1]) => ({
         provider: byName.get(provider) as ProviderEntry,

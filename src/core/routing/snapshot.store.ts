@@ -40,6 +40,7 @@ export interface StoredAlias {
   /** By priority, then in the order in which they were added. */
   targets: { providerId: string; model: string; weight: number; priority: number; region: string | null }[]
   settings: AliasSettings
+  billingKeyId: string | null
 }
 
 const activeVersionSql = `
@@ -63,7 +64,7 @@ const storedRoutingSql = `
     ) as providers,
     (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'name', a.name, 'settings', a.settings, 'createdS', floor(extract(epoch from a.created_at)),
+        'name', a.name, 'settings', a.settings, 'billingKeyId', a.billing_key_id, 'createdS', floor(extract(epoch from a.created_at)),
         'targets', (
           select coalesce(jsonb_agg(jsonb_build_object(
             'providerId', t.provider_id, 'model', t.model, 'weight', t.weight, 'priority', t.priority,

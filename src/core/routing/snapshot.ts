@@ -44,6 +44,8 @@ export interface AliasEntry {
   /** Of enabled providers, ordered by priority; among equals the weight decides. May be empty. */
   readonly targets: readonly AliasTarget[]
   readonly settings: AliasSettings
+  /** The key that pays for its calls; null is whoever makes them. */
+  readonly billingKeyId: string | null
   readonly createdS: number
 }
 

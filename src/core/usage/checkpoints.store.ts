@@ -21,6 +21,7 @@ const columns = {
   organization_id: 'uuid',
   team_id: 'uuid',
   key_id: 'uuid',
+  caller_key_id: 'uuid',
   operation: 'text',
   door: 'text',
   requested_model: 'text',

@@ -53,6 +53,7 @@ function isContinuation(end: UsageEnd, intent: UsageIntent): boolean {
     end.organization_id === intent.organization_id &&
     end.team_id === intent.team_id &&
     end.key_id === intent.key_id &&
+    end.caller_key_id === intent.caller_key_id &&
     end.operation === intent.operation &&
     end.door === intent.door &&
     end.requested_model === intent.requested_model &&

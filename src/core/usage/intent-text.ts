@@ -6,6 +6,7 @@ import type { UsageIntent } from './usage-record.ts'
 type OwnField =
   | 'request_id'
   | 'reserved_at'
+  | 'caller_key_id'
   | 'input_tokens_estimate'
   | 'orphan_cost_nano'
   | 'reserved_nano'
@@ -34,7 +35,8 @@ const textsPerKeyMax = 16
  */
 export function intentText(intent: UsageIntent): string {
   return journalable(
-    `{"request_id":"${intent.request_id}","reserved_at":"${intent.reserved_at}",${sharedText(intent)},` +
+    `{"request_id":"${intent.request_id}","reserved_at":"${intent.reserved_at}",` +
+      `"caller_key_id":${intent.caller_key_id === null ? 'null' : `"${intent.caller_key_id}"`},${sharedText(intent)},` +
       `"input_tokens_estimate":${intent.input_tokens_estimate},"orphan_cost_nano":"${intent.orphan_cost_nano}",` +
       `"reserved_nano":"${intent.reserved_nano}","budget_period_ids":${idsText(intent.budget_period_ids)},` +
       `"budget_lease_ids":${idsText(intent.budget_lease_ids)},"end_user":${storableText(intent.end_user)},` +

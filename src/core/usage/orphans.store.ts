@@ -29,7 +29,8 @@ const ownersSql = `
 const openCallsSql = `
   select json_build_object(
     'request_id', request_id, 'reserved_at', reserved_at, 'organization_id', organization_id, 'team_id', team_id,
-    'key_id', key_id, 'operation', operation, 'door', door, 'requested_model', requested_model, 'alias', alias,
+    'key_id', key_id, 'caller_key_id', caller_key_id, 'operation', operation, 'door', door,
+    'requested_model', requested_model, 'alias', alias,
     'provider', provider, 'model', model, 'stream', stream, 'input_tokens_estimate', input_tokens,
     'orphan_cost_nano', provider_cost_nano::text, 'price_version', price_version, 'unpriced', unpriced,
     'reserved_nano', reserved_nano::text, 'budget_period_ids', to_json(budget_period_ids),

@@ -10,7 +10,10 @@ export interface UsageIntent {
   reserved_at: string
   organization_id: string
   team_id: string | null
+  /** Whose usage it is: the key that pays. */
   key_id: string
+  /** The key that the client presented, where another one pays. */
+  caller_key_id: string | null
   operation: Operation
   door: Door
   requested_model: string

@@ -1,6 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
 import type { StoredRateTable } from '../../pricing/price.ts'
 import { bytes, identity, instant, jsonObject, now, timestamps } from './columns.ts'
+import { ApiKeyEntity } from './keys-and-budgets.ts'
 
 export const ProviderEntity = defineEntity({
   name: 'Provider',
@@ -112,6 +113,8 @@ export const ModelAliasEntity = defineEntity({
     name: p.text().unique(),
     description: p.text().nullable(),
     settings: jsonObject().defaultRaw(`'{}'`),
+    /** Pays for the calls; null is whoever makes them. */
+    billingKey: () => p.manyToOne(ApiKeyEntity).ref().nullable().deleteRule('no action'),
     enabled: p.boolean().default(true),
     managedBy: p.enum(['file', 'admin']),
     ...timestamps(),

@@ -16,6 +16,7 @@ export const UsageRecordEntity = defineEntity({
     organizationId: p.uuid(),
     teamId: p.uuid().nullable(),
     keyId: p.uuid(),
+    callerKeyId: p.uuid().nullable(),
     operation: p.enum(['chat', 'embeddings']),
     door: p.enum(['rest', 'grpc']),
     requestedModel: p.text(),
