@@ -32,9 +32,9 @@ import { loadPriceBook } from './core/pricing/price-book.ts'
 import { createProvider } from './core/providers/registry.ts'
 import type { GuardedRedis } from './core/redis/guarded-redis.ts'
 import type { ReplicaRegistry } from './core/replicas/replica-registry.ts'
-import { loadRoutingSnapshot } from './core/routing/load-snapshot.ts'
+import { loadRouting } from './core/routing/last-good-routing.ts'
 import { route } from './core/routing/route.ts'
-import { readActiveVersion, readStoredRouting } from './core/routing/snapshot.store.ts'
+import { createLastGoodRouting, readActiveVersion, readStoredRouting } from './core/routing/snapshot.store.ts'
 import { createSnapshots } from './core/routing/snapshots.ts'
 import { credentialsOf } from './core/secrets/credentials-of.ts'
 import type { Keyring } from './core/secrets/keyring.ts'
@@ -131,13 +131,15 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const snapshots = own(
     createSnapshots({
       load: (previous) =>
-        loadRoutingSnapshot(
+        loadRouting(
           {
             read: () => readStoredRouting(pools.request),
             prices: () => loadPriceBook(pools.admin, clock.nowMs(), { resolveName }),
             credentials: (provider) => credentialsOf(provider, { declared, keyring: deps.keyring }),
             region: config.settings.region,
             createProvider: (provider, credentials) => createProvider(provider, credentials, { client }),
+            lastGood: createLastGoodRouting(pools.admin),
+            log,
           },
           previous,
         ),

@@ -109,6 +109,8 @@ test('all of it is read in one statement', async () => {
   expect(aliases).toEqual([
     {
       name: 'smart',
+      managedBy: 'admin',
+      billingKeyId: null,
       createdS: expect.toSatisfy((seconds) => Number.isInteger(seconds) && Math.abs(seconds - Date.now() / 1000) < 600),
       settings: {},
       targets: [
@@ -132,7 +134,6 @@ test('what is stored becomes a snapshot that a call can be routed by', async () 
   const one = await addProvider('one')
   await addAlias('smart', [[one, 'small', 0]])
   const deps: LoadSnapshotDeps = {
-    read: () => readStoredRouting(database.pools.request),
     prices: async () => ({
       nextChangeMs: undefined,
       findModel: () => undefined,
@@ -149,7 +150,7 @@ test('what is stored becomes a snapshot that a call can be routed by', async () 
       close: async () => {},
     }),
   }
-  const loaded = await loadRoutingSnapshot(deps, undefined)
+  const loaded = await loadRoutingSnapshot(deps, await readStoredRouting(database.pools.request), undefined)
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   expect(loaded.snapshot.aliases.get('smart')?.targets[0]?.provider.provider.name).toBe('one')
   expect(loaded.snapshot.providersByModel.get('small')).toHaveLength(1)

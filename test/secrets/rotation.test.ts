@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { checkSecretCanaries } from '../../src/core/data-folder/secret-canaries.store.ts'
+import { readActiveVersion } from '../../src/core/routing/snapshot.store.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { createKeyring, deriveKeyEncryptionKey } from '../../src/core/secrets/keyring.ts'
 import { openCredentials } from '../../src/core/secrets/open-credentials.ts'
@@ -62,6 +63,16 @@ test('all data keys come under the new key, and then the earlier one opens nothi
   expect(await rotate(second, [first])).toEqual({ rewrapped: 0, alreadyCurrent: 7, unreadable: [], retired: undefined })
   const { rows } = await pool().query(`select after from audit_events where action = 'secrets.rotate'`)
   expect(rows).toEqual([{ after: { replacedBy: deriveKeyEncryptionKey(second).id, rewrapped: 7 } }])
+})
+
+test('nothing is kept under the earlier key, and replicas are told to read anew', async () => {
+  await store('p', first)
+  await start(second, first)
+  await pool().query(`insert into last_good_routing (version, providers, aliases) values (1, '[]', '[]')`)
+  const before = await readActiveVersion(pool())
+  await rotate(second, [first])
+  expect((await pool().query('select * from last_good_routing')).rows).toEqual([])
+  expect(await readActiveVersion(pool())).toBeGreaterThan(before)
 })
 
 test('a run that was cut short is completed by the next', async () => {

@@ -20,6 +20,7 @@ const providerWith = (overrides: Partial<StoredProvider> = {}): StoredProvider =
 
 const aliasWith = (overrides: Partial<StoredAlias> = {}): StoredAlias => ({
   name: 'smart',
+  managedBy: 'admin',
   createdS: 1_800_000_000,
   billingKeyId: null,
   settings: {},
@@ -54,7 +55,6 @@ function openBench() {
     get region() {
       return world.region
     },
-    read: async () => world.stored,
     prices: async () => ({
       nextChangeMs: world.nextChangeMs,
       findModel(_catalog, name) {
@@ -82,13 +82,14 @@ function openBench() {
   }
   return {
     world,
+    deps,
     made,
     closed,
     asked,
     ruled,
-    load: (previous?: RoutingSnapshot) => loadRoutingSnapshot(deps, previous),
+    load: (previous?: RoutingSnapshot) => loadRoutingSnapshot(deps, world.stored, previous),
     async good(previous?: RoutingSnapshot) {
-      const loaded = await loadRoutingSnapshot(deps, previous)
+      const loaded = await loadRoutingSnapshot(deps, world.stored, previous)
       if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
       return loaded.snapshot
     },
@@ -190,11 +191,35 @@ describe('a bad configuration', () => {
       ok: false,
       version: 7n,
       problems: [
-        { path: 'providers.a/b', message: expect.stringContaining('letters, digits') },
-        { path: 'aliases.typo', message: expect.stringContaining('does not know the model "smal"') },
-        { path: 'aliases.lost', message: expect.stringContaining('does not exist') },
+        { path: 'providers.a/b', message: expect.stringContaining('letters, digits'), isDeclared: false },
+        {
+          path: 'aliases.typo',
+          message: expect.stringContaining('does not know the model "smal"'),
+          isDeclared: false,
+        },
+        { path: 'aliases.lost', message: expect.stringContaining('does not exist'), isDeclared: false },
       ],
     })
+  })
+
+  test('is one of the declaration where nothing that an administrator manages has a part in it', async () => {
+    const { world, load } = openBench()
+    const target = { model: 'unknown', weight: 1, priority: 0, region: null }
+    world.stored.providers = [providerWith(), providerWith({ name: 'two', managedBy: 'file' })]
+    world.stored.aliases = [
+      aliasWith({ name: 'a', managedBy: 'file', targets: [{ ...target, providerId: 'id-two' }] }),
+      aliasWith({ name: 'b', managedBy: 'file', targets: [{ ...target, providerId: 'id-one' }] }),
+      aliasWith({ name: 'c', managedBy: 'admin', targets: [{ ...target, providerId: 'id-two' }] }),
+    ]
+    const loaded = await load()
+    expect(loaded.ok === false && loaded.problems.map(({ isDeclared }) => isDeclared)).toEqual([true, false, false])
+  })
+
+  test('can be left out, and the rest is good', async () => {
+    const { world, deps } = openBench()
+    world.stored.providers.push(providerWith({ name: 'a/b' }))
+    const loaded = await loadRoutingSnapshot(deps, world.stored, undefined, { leavesOut: true })
+    expect(loaded.ok && [...loaded.snapshot.providers.keys()]).toEqual(['one'])
   })
 
   test('includes a provider that cannot be made, for want of a credential or else', async () => {

@@ -7,8 +7,6 @@ import type { StoredAlias, StoredProvider, StoredRouting } from './snapshot.stor
 import type { AliasEntry, AliasTarget, ModelEntry, ProviderEntry, RoutingSnapshot } from './snapshot.ts'
 
 export interface LoadSnapshotDeps {
-  /** See `readStoredRouting`. */
-  read(): Promise<StoredRouting>
   /** The models and prices to build with; read after the stored routing. */
   prices(): Promise<PriceLookup>
   /** Opens what the provider's secrets are sealed in, by field. Throws, with a message fit to show, when it cannot. */
@@ -29,7 +27,12 @@ export interface PriceLookup {
 }
 
 export type LoadedSnapshot =
-  | { ok: true; snapshot: RoutingSnapshot }
+  | {
+      ok: true
+      snapshot: RoutingSnapshot
+      /** What is stored now, and why it is not what was loaded; undefined when it is. */
+      insteadOf?: { version: bigint; problems: SnapshotProblem[] }
+    }
   | { ok: false; version: bigint; problems: SnapshotProblem[] }
 
 export interface SnapshotProblem {
@@ -37,6 +40,8 @@ export interface SnapshotProblem {
   path: string
   /** Fit to show to an operator; no secrets. */
   message: string
+  /** It was declared outside the database, in the file or the environment. */
+  isDeclared: boolean
 }
 
 /**
@@ -45,13 +50,15 @@ export interface SnapshotProblem {
  * Providers made from the same things as in the previous snapshot are taken over with their connections. Those that
  * were made in vain are closed here; closing those that are no longer used is up to whoever swaps the snapshots.
  *
+ * @param leavesOut - what is no good is left out, and the snapshot is good
  * @throws whatever the database throws: that says nothing about the configuration
  */
 export async function loadRoutingSnapshot(
   deps: LoadSnapshotDeps,
+  stored: StoredRouting,
   previous: RoutingSnapshot | undefined,
+  { leavesOut = false }: { leavesOut?: boolean } = {},
 ): Promise<LoadedSnapshot> {
-  const stored = await deps.read()
   const prices = await deps.prices()
   const problems: SnapshotProblem[] = []
   const providersById = new Map<string, ProviderEntry>()
@@ -61,13 +68,17 @@ export async function loadRoutingSnapshot(
       // In turn, for creating a provider may load its adapter, and there are few of them.
       providersById.set(provider.id, await providerEntryOf(deps, prices, provider, previous))
     } catch (error) {
-      problems.push({ path: `providers.${provider.name}`, message: messageOf(error) })
+      problems.push({
+        path: `providers.${provider.name}`,
+        message: messageOf(error),
+        isDeclared: provider.managedBy !== 'admin',
+      })
     }
   }
   const aliases = new Map<string, AliasEntry>()
   for (const alias of stored.aliases)
     aliases.set(alias.name, aliasEntryOf(alias, stored, providersById, deps.region, problems))
-  if (problems.length > 0) {
+  if (problems.length > 0 && !leavesOut) {
     await closeAll(unusedProviders(providersById.values(), previous?.providers.values() ?? []))
     return { ok: false, version: stored.version, problems }
   }
@@ -123,7 +134,7 @@ async function providerEntryOf(
 }
 
 function aliasEntryOf(
-  { name, targets, settings, billingKeyId, createdS }: StoredAlias,
+  { name, managedBy, targets, settings, billingKeyId, createdS }: StoredAlias,
   { providers }: StoredRouting,
   providersById: ReadonlyMap<string, ProviderEntry>,
   region: string | undefined,
@@ -133,10 +144,12 @@ function aliasEntryOf(
   for (const target of targets) {
     const { providerId, model, weight } = target
     const provider = providersById.get(providerId)
+    const storedProvider = providers.find(({ id }) => id === providerId)
     // Switching a provider off must work at once, so its targets are passed over rather than found fault with.
     if (!provider) {
-      if (!providers.some(({ id }) => id === providerId)) {
-        problems.push({ path: `aliases.${name}`, message: 'A target names a provider that does not exist.' })
+      if (!storedProvider) {
+        const message = 'A target names a provider that does not exist.'
+        problems.push({ path: `aliases.${name}`, message, isDeclared: managedBy !== 'admin' })
       }
       continue
     }
@@ -144,6 +157,7 @@ function aliasEntryOf(
       problems.push({
         path: `aliases.${name}`,
         message: `The provider ${provider.name} does not know the model "${model}". Declare the model, or let the provider pass on unknown ones (passthroughModels).`,
+        isDeclared: managedBy !== 'admin' && storedProvider?.managedBy !== 'admin',
       })
       continue
     }

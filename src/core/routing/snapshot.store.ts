@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { ProviderType } from '../providers/provider.ts'
 import type { AliasSettings } from './declared-configuration.ts'
+import type { LastGoodRouting } from './last-good-routing.ts'
 
 /** The stored configuration of routing, all of it as of one moment. */
 export interface StoredRouting {
@@ -36,6 +37,7 @@ export interface StoredCredential {
 
 export interface StoredAlias {
   name: string
+  managedBy: 'file' | 'admin'
   createdS: number
   /** By priority, then in the order in which they were added. */
   targets: { providerId: string; model: string; weight: number; priority: number; region: string | null }[]
@@ -64,7 +66,7 @@ const storedRoutingSql = `
     ) as providers,
     (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'name', a.name, 'settings', a.settings, 'billingKeyId', a.billing_key_id, 'createdS', floor(extract(epoch from a.created_at)),
+        'name', a.name, 'managedBy', a.managed_by, 'settings', a.settings, 'billingKeyId', a.billing_key_id, 'createdS', floor(extract(epoch from a.created_at)),
         'targets', (
           select coalesce(jsonb_agg(jsonb_build_object(
             'providerId', t.provider_id, 'model', t.model, 'weight', t.weight, 'priority', t.priority,
@@ -76,6 +78,13 @@ const storedRoutingSql = `
       where a.enabled
     ) as aliases`
 
+const saveLastGoodSql = `
+  insert into last_good_routing (version, providers, aliases)
+  select now.version::bigint, now.providers, now.aliases from (${storedRoutingSql}) as now where now.version = $1
+  on conflict (id) do update
+  set version = excluded.version, providers = excluded.providers, aliases = excluded.aliases
+  where last_good_routing.version < excluded.version`
+
 interface StoredRoutingRow {
   version: string
   providers: (Omit<StoredProvider, 'credentials'> & { credentials: Record<keyof StoredCredential, string>[] })[]
@@ -84,7 +93,25 @@ interface StoredRoutingRow {
 
 export async function readStoredRouting(pool: Pool): Promise<StoredRouting> {
   const { rows } = await pool.query<StoredRoutingRow>(storedRoutingSql)
-  const row = rows[0] as StoredRoutingRow // a select without a table gives one row
+  return routingOf(rows[0] as StoredRoutingRow) // a select without a table gives one row
+}
+
+/** Copied by the database itself: what was sealed stays sealed, under the keys it is sealed with now. */
+export function createLastGoodRouting(pool: Pool): LastGoodRouting {
+  return {
+    async save(version) {
+      await pool.query(saveLastGoodSql, [String(version)])
+    },
+    async read() {
+      const { rows } = await pool.query<StoredRoutingRow>(
+        'select version::text, providers, aliases from last_good_routing',
+      )
+      return rows[0] && routingOf(rows[0])
+    },
+  }
+}
+
+function routingOf(row: StoredRoutingRow): StoredRouting {
   return {
     version: BigInt(row.version),
     providers: row.providers.map((provider) => ({ ...provider, credentials: provider.credentials.map(credentialOf) })),

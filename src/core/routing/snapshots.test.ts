@@ -69,7 +69,11 @@ function openBench(options: Partial<SnapshotsDeps> = {}) {
   return { snapshots, world, loads, closed, good, poll: () => vi.advanceTimersByTimeAsync(5_001) }
 }
 
-const rejection = { ok: false as const, version: 2n, problems: [{ path: 'aliases.x', message: 'bad' }] }
+const rejection = {
+  ok: false as const,
+  version: 2n,
+  problems: [{ path: 'aliases.x', message: 'bad', isDeclared: true }],
+}
 
 test('there is nothing to serve from before the first load, and it is said so', async () => {
   const { snapshots } = openBench()

@@ -101,11 +101,18 @@ export function createSnapshots({
       )
       return { status: 'rejected', version: loaded.version, problems: loaded.problems }
     }
-    const { snapshot } = loaded
+    const { snapshot, insteadOf } = loaded
     const unused = unusedProviders(current?.providers.values() ?? [], snapshot.providers.values())
     current = snapshot
-    seenVersion = snapshot.version
+    seenVersion = insteadOf?.version ?? snapshot.version
     unused.forEach(retire)
+    if (insteadOf) {
+      counts.rejected++
+      log.error(
+        { version: String(insteadOf.version), problems: insteadOf.problems, in_force: String(snapshot.version) },
+        'routing is rejected; the last good one is in force',
+      )
+    }
     log.info({ version: String(snapshot.version), providers: snapshot.providers.size }, 'routing is loaded')
     return { status: 'active', version: snapshot.version }
   }

@@ -122,13 +122,19 @@ async function retire(client: PoolClient, deps: RotateDeps, rewrapped: number): 
   if (!former || former.equals(masters.current)) return undefined
   const { id } = deriveKeyEncryptionKey(former)
   await client.query('insert into retired_key_encryption_keys (id) values ($1) on conflict do nothing', [id])
+  const auditId = newId()
+  // What is kept for a bad day is still under the earlier key; the new version makes the replicas keep it anew.
+  await client.query('delete from last_good_routing')
+  await client.query(`insert into config_versions (source, status, content_hash) values ('admin', 'active', $1)`, [
+    auditId,
+  ])
   await client.query(`update secret_canaries set fingerprint = $1 where name = 'master-key'`, [
     secretFingerprint('master-key', masters.current),
   ])
   await client.query(
     `insert into audit_events (id, actor_kind, actor_id, action, subject_kind, subject_id, after)
      values ($1, $2, $3, 'secrets.rotate', 'key_encryption_key', $4, $5)`,
-    [newId(), actor.kind, actor.id ?? null, id, JSON.stringify({ replacedBy: keyring.current.id, rewrapped })],
+    [auditId, actor.kind, actor.id ?? null, id, JSON.stringify({ replacedBy: keyring.current.id, rewrapped })],
   )
   return id
 }

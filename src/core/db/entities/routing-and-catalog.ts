@@ -151,3 +151,17 @@ export const ConfigVersionEntity = defineEntity({
   },
 })
 export type ConfigVersionEntity = InferEntity<typeof ConfigVersionEntity>
+
+/** What of the configuration could last be served; one row, written by raw SQL. */
+export const LastGoodRoutingEntity = defineEntity({
+  name: 'LastGoodRouting',
+  tableName: 'last_good_routing',
+  properties: {
+    id: p.smallint().primary().autoincrement(false).default(1),
+    version: p.bigint(),
+    providers: p.json<unknown[]>().columnType('jsonb').hidden(),
+    aliases: p.json<unknown[]>().columnType('jsonb'),
+    ...timestamps(),
+  },
+})
+export type LastGoodRoutingEntity = InferEntity<typeof LastGoodRoutingEntity>
