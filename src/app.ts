@@ -124,6 +124,7 @@ export async function openApp(
     }),
   )
   readiness.ask(gateway.notReadyReasons)
+  readiness.describe(() => ({ upstreams: gateway.upstreams() }))
   const rest = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
   readiness.blockedBy(undefined)
 

@@ -61,7 +61,13 @@ export async function openFoundation(deps: FoundationDeps): Promise<Foundation> 
       givenSecrets: { 'master-key': settings.masterKey?.reveal(), 'key-pepper': settings.keyPepper?.reveal() },
     }),
   )
-  const opsServer = own(createOpsServer({ notReadyReasons: readiness.reasons, metrics: deps.metrics }))
+  const opsServer = own(
+    createOpsServer({
+      notReadyReasons: readiness.reasons,
+      readinessDetail: readiness.detail,
+      metrics: deps.metrics,
+    }),
+  )
   const ops = await opsServer.listen(settings.host, settings.opsPort).catch(portRefusal('LLMGW_OPS_PORT'))
 
   const embedded = settings.databaseUrl ? undefined : own(await startEmbeddedPostgres({ dataDir: folder.path, log }))

@@ -7,6 +7,7 @@ import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { EventBus } from './core/events/event-bus.ts'
 import { createUpstreamHealth } from './core/health/upstream-health.ts'
+import { type UpstreamStatus, upstreamStatus } from './core/health/upstream-status.ts'
 import { openIdempotency } from './core/idempotency/idempotency.ts'
 import { startIdempotencyExpiry } from './core/idempotency/idempotency-expiry.ts'
 import { createIdempotencyKeyStore } from './core/idempotency/idempotency-keys.store.ts'
@@ -50,6 +51,7 @@ import { rejected, type Upkeep } from './upkeep.ts'
 export interface Gateway {
   readonly demoKey: string | undefined
   notReadyReasons(): readonly string[]
+  upstreams(): UpstreamStatus[]
   listen(host: string, port: number): Promise<AddressInfo>
   reload(config: Config): Promise<readonly ConfigProblem[]>
   drain(deadline: Promise<void>): Promise<void>
@@ -257,6 +259,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       if (keyCache.statistics().failingForMs > authenticationDataMsMax) reasons.push('authentication data is too old')
       return reasons
     },
+    upstreams: () => (snapshots.isLoaded() ? upstreamStatus(health, snapshots.current(), clock.monotonicMs()) : []),
     listen: (host, port) => rest.listen(host, port),
     async reload(next) {
       const problems = await deps.declare(next.declared)

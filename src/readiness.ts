@@ -5,16 +5,22 @@ export interface Readiness {
   blockedBy(reason: string | undefined): void
   /** Adds a part that is asked each time. */
   ask(part: () => readonly string[]): void
+  /** What else an operator may want to know; makes nothing unready. */
+  detail(): object
+  describe(part: () => object): void
 }
 
 export function createReadiness(): Readiness {
   let blocked: string | undefined = 'starting'
   const parts: (() => readonly string[])[] = []
+  const details: (() => object)[] = []
   return {
     reasons: () => [...(blocked === undefined ? [] : [blocked]), ...parts.flatMap((part) => part())],
     blockedBy(reason) {
       blocked = reason
     },
     ask: (part) => void parts.push(part),
+    detail: () => Object.assign({}, ...details.map((part) => part())),
+    describe: (part) => void details.push(part),
   }
 }

@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net'
 export interface OpsServerDeps {
   /** Why the process should get no traffic; empty means ready. */
   notReadyReasons(): readonly string[]
+  /** Members of the answer to `/readyz` beside `status` and `reasons`. */
+  readinessDetail(): object
   metrics(): Promise<{ contentType: string; text: string }>
 }
 
@@ -17,7 +19,7 @@ export interface OpsServer {
  * The private listener: /healthz, /readyz, /metrics. It is apart from the doors so that it can stay off the public
  * network, and so that probes are answered while the doors are closed.
  */
-export function createOpsServer({ notReadyReasons, metrics }: OpsServerDeps): OpsServer {
+export function createOpsServer({ notReadyReasons, readinessDetail, metrics }: OpsServerDeps): OpsServer {
   const server = createServer(async (request, response) => {
     const reply = (status: number, contentType: string, text: string): void => {
       response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' }).end(text)
@@ -29,7 +31,8 @@ export function createOpsServer({ notReadyReasons, metrics }: OpsServerDeps): Op
       case '/readyz': {
         const reasons = notReadyReasons()
         const status = reasons.length === 0 ? 'ready' : 'not ready'
-        return reply(reasons.length === 0 ? 200 : 503, 'application/json', `${JSON.stringify({ status, reasons })}\n`)
+        const body = { status, reasons, ...readinessDetail() }
+        return reply(reasons.length === 0 ? 200 : 503, 'application/json', `${JSON.stringify(body)}\n`)
       }
       case '/metrics':
         try {

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { ConfigProblem } from '../config/problem.ts'
+import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { MetricSeries } from '../ops/metric-series.ts'
 
 /** The files that make up a configuration, by path: a worker reads them as the primary has found them. */
@@ -50,8 +51,8 @@ export type FromWorker =
   | { type: 'ready'; rest: AddressInfo }
   /** It will not start like this; the message is for the operator. */
   | { type: 'refused'; reason: string; message: string; exitCode: number }
-  /** Why it should get no calls; comes by itself, now and then. */
-  | { type: 'status'; notReady: readonly string[] }
+  /** Why it should get no calls, and what it knows of its upstreams; comes by itself, now and then. */
+  | { type: 'status'; notReady: readonly string[]; upstreams: readonly UpstreamStatus[] }
   | { type: 'answer'; id: number; value: WorkerAnswers[keyof WorkerAnswers] }
   /** The request failed; the worker's log says why. */
   | { type: 'failed'; id: number }

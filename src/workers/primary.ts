@@ -87,6 +87,9 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   )
   workers = opened
   readiness.ask(opened.notReadyReasons)
+  readiness.describe(() => ({
+    workers: opened.workers().map(({ name, isReady, upstreams }) => ({ worker: name, ready: isReady, upstreams })),
+  }))
   const rest = await Promise.race([opened.ready, aborted(signal)])
   readiness.blockedBy(undefined)
 

@@ -1,6 +1,7 @@
 import type { Worker } from 'node:cluster'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import { StartRefusal, type StartRefusalReason } from '../core/start-refusal.ts'
 import type { ConfigFiles, FromWorker, ToWorker, WorkerAnswers, WorkerRequest, WorkerStart } from './messages.ts'
 
@@ -16,6 +17,8 @@ export interface WorkerLink {
   isReady(): boolean
   /** Why it should get no calls; a worker that says nothing is not asked for more. */
   notReadyReasons(): readonly string[]
+  /** What it knew of its upstreams when it last spoke. */
+  upstreams(): readonly UpstreamStatus[]
   /** @throws an error when it does not answer in time, fails, or ends */
   metrics(timeoutMs: number): Promise<WorkerAnswers['metrics']>
   /** @throws an error when it does not answer in time, fails, or ends */
@@ -43,6 +46,7 @@ export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () =
   let files = start.files
   let isReady = false
   let notReady: readonly string[] = ['starting']
+  let upstreams: readonly UpstreamStatus[] = []
   let heardAtMs = monotonicMs()
   let refusal: StartRefusal | undefined
   let nextId = 1
@@ -68,6 +72,7 @@ export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () =
         return
       case 'status':
         notReady = message.notReady
+        upstreams = message.upstreams
         return
       case 'answer':
       case 'failed': {
@@ -120,6 +125,7 @@ export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () =
     },
     isReady: () => isReady,
     notReadyReasons: () => (monotonicMs() - heardAtMs > silentMsMax ? ['does not answer'] : notReady),
+    upstreams: () => upstreams,
     metrics: (timeoutMs) => request<'metrics'>({ type: 'metrics' }, timeoutMs),
     reload(next, timeoutMs) {
       files = next

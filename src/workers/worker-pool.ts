@@ -2,6 +2,7 @@ import type { Worker } from 'node:cluster'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConfigProblem } from '../config/problem.ts'
+import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { Log } from '../core/log.ts'
 import { addEnded, type MetricSeries, type ProcessSeries } from '../ops/metric-series.ts'
 import type { ConfigFiles, WorkerStart } from './messages.ts'
@@ -14,7 +15,7 @@ export interface WorkerPool {
   readonly ready: Promise<AddressInfo>
   /** Resolves when going on is of no use, with why; a refusal before `ready` included. */
   readonly failed: Promise<Error>
-  workers(): readonly { name: string; isReady: boolean; restarts: number }[]
+  workers(): readonly PooledWorker[]
   /** Empty as long as one worker should get calls. */
   notReadyReasons(): readonly string[]
   /** Of each worker as it is now, or as it was last heard of; and of all that are gone. */
@@ -24,6 +25,15 @@ export interface WorkerPool {
   /** Nothing new is accepted; resolves when no answer is left. @param deadline - cuts short what is left then */
   drain(deadline: Promise<void>): Promise<void>
   close(): Promise<void>
+}
+
+export interface PooledWorker {
+  name: string
+  /** It should get calls. */
+  isReady: boolean
+  restarts: number
+  /** What it knew of its upstreams when it last spoke. */
+  upstreams: readonly UpstreamStatus[]
 }
 
 export interface WorkerPoolDeps {
@@ -120,7 +130,13 @@ export function openWorkerPool(deps: WorkerPoolDeps): WorkerPool {
   return {
     ready: ready.promise,
     failed: failed.promise,
-    workers: () => slots.map(({ name, link, restarts }) => ({ name, isReady: shouldGetCalls(link), restarts })),
+    workers: () =>
+      slots.map(({ name, link, restarts }) => ({
+        name,
+        isReady: shouldGetCalls(link),
+        restarts,
+        upstreams: link.upstreams(),
+      })),
     notReadyReasons() {
       if (slots.some(({ link }) => shouldGetCalls(link))) return []
       return slots.flatMap(({ name, link }) => link.notReadyReasons().map((reason) => `${name}: ${reason}`))

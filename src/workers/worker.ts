@@ -7,6 +7,7 @@ import { formatProblems } from '../config/problem.ts'
 import { createDatabaseClock } from '../core/clock.ts'
 import { startDatabaseClockSync } from '../core/db/database-clock-sync.ts'
 import { openPools } from '../core/db/pools.ts'
+import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import { createReplicaId } from '../core/replicas/replica-id.ts'
 import { openKeyring } from '../core/secrets/open-keyring.store.ts'
 import { StartRefusal } from '../core/start-refusal.ts'
@@ -111,14 +112,15 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
   const registry = new Registry()
   registerProcessMetrics(registry)
   const readiness = createReadiness()
-  own(reportStatus(readiness))
+  let serving: Gateway | undefined
+  own(reportStatus(readiness, () => serving?.upstreams() ?? []))
 
   const clock = createDatabaseClock()
   // Several workers have a database of their own choice: the environment is checked for it.
   const pools = own(openPools({ url: settings.databaseUrl?.reveal() ?? '', log }))
   // The primary has seen to the schema; a worker that replaces another one may find the database away.
-  await untilDatabaseServes(() => pools.request.query('select 1'), { log, signal, readiness })
-  const keyring = await openKeyring(pools.request, masterKeysOf(settings, Buffer.from(start.masterKey)))
+  const masters = masterKeysOf(settings, Buffer.from(start.masterKey))
+  const keyring = await untilDatabaseServes(() => openKeyring(pools.request, masters), { log, signal, readiness })
   const clockSync = own(startDatabaseClockSync({ pool: pools.request, clock, log }))
   await clockSync.first
   const replica = createReplicaId(host)
@@ -142,6 +144,7 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
       declare: async () => [], // the primary has done so before it tells us
     }),
   )
+  serving = gateway
   readiness.ask(gateway.notReadyReasons)
   const rest = await gateway.listen(settings.host, start.restPort).catch(portRefusal('LLMGW_PORT'))
   readiness.blockedBy(undefined)
@@ -151,9 +154,9 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
   return { gateway, registry, close: () => resources.disposeAsync() }
 }
 
-/** Tells the primary now and then whether this worker should get calls; silence tells that it is stuck. */
-function reportStatus(readiness: Readiness): { close(): void } {
-  const report = (): void => tell({ type: 'status', notReady: readiness.reasons() })
+/** Tells the primary now and then whether this worker should get calls, and more; silence tells that it is stuck. */
+function reportStatus(readiness: Readiness, upstreams: () => readonly UpstreamStatus[]): { close(): void } {
+  const report = (): void => tell({ type: 'status', notReady: readiness.reasons(), upstreams: upstreams() })
   report()
   const timer = setInterval(report, statusMs)
   return { close: () => clearInterval(timer) }

@@ -299,6 +299,26 @@ describe('what one call has learned, the next ones need not', () => {
     expect(await gateway.metric('llmgw_circuit_state', target)).toBe(2)
     expect(await gateway.metric('llmgw_target_failure_ratio', target)).toBe(1)
     expect(await gateway.metric('llmgw_circuit_state', { provider: 'spare' })).toBe(0)
+    const ready = await fetch(`${gateway.opsUrl}/readyz`)
+    expect(ready.status).toBe(200)
+    const { status, upstreams } = (await ready.json()) as { status: string; upstreams: { provider: string }[] }
+    expect(status).toBe('ready')
+    expect(upstreams.find(({ provider }) => provider === 'openai')).toEqual({
+      provider: 'openai',
+      credential: 'accepted',
+      attempts_in_flight: 0,
+      models_in_trouble: [
+        {
+          model: 'round-numbers',
+          circuit: 'open',
+          cooling_down: false,
+          attempts: 20,
+          failures: 20,
+          latency_ms: null,
+        },
+      ],
+    })
+    expect(upstreams.find(({ provider }) => provider === 'spare')).toMatchObject({ models_in_trouble: [] })
     expect(asked()).toEqual([20, 21])
   })
 

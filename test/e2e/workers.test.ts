@@ -79,6 +79,14 @@ async function eachHasServed(gateway: GatewayProcess, expect: ExpectStatic): Pro
   await expect.poll(hits, patience).toEqual([expect.toSatisfy(isPositive), expect.toSatisfy(isPositive)])
 }
 
+/** What has changed of late is forgotten at the next look for changes, and that may be the last before the database goes. */
+async function asIfKeysWereOld({ pools }: TestDatabase): Promise<void> {
+  await pools.admin.query(`
+    alter table api_keys disable trigger set_updated_at;
+    update api_keys set updated_at = now() - interval '1 hour';
+    alter table api_keys enable trigger set_updated_at;`)
+}
+
 const isPositive = (value: number): boolean => value > 0
 
 /**
@@ -120,6 +128,17 @@ describe.concurrent('two workers', () => {
       { label: 'worker-2', pid: expect.any(Number), served: true },
     ])
     expect(rows.map(({ pid }) => pid).sort()).toEqual([...workers].sort())
+
+    const accepted = { provider: 'openai', credential: 'accepted', attempts_in_flight: 0, models_in_trouble: [] }
+    const upstreams = expect.arrayContaining([accepted])
+    await expect
+      .poll(async () => (await fetch(`${gateway.opsUrl}/readyz`)).json(), patience)
+      .toMatchObject({
+        workers: [
+          { worker: 'worker-1', ready: true, upstreams },
+          { worker: 'worker-2', ready: true, upstreams },
+        ],
+      })
 
     expect(total(await series(gateway, 'llmgw_requests_total'))).toBe(40)
     expect(await series(gateway, 'llmgw_dispatched_requests_total')).toEqual({ '': 40 })
@@ -256,6 +275,7 @@ describe.concurrent('two workers', () => {
     const { home, env, database } = workplace
     await using proxy = await openPostgresProxy(database.url)
     await using gateway = await startGateway({ home, env: { ...env, DATABASE_URL: proxy.url } })
+    await asIfKeysWereOld(database)
     await eachHasServed(gateway, expect)
     proxy.mode = 'down'
     process.kill((await childrenOf(gateway.pid))[0] as number, 'SIGKILL')

@@ -70,11 +70,13 @@ export function statusOf(url: string): Promise<number | string> {
   })
 }
 
+/** Without the detail that comes with it. */
 export async function readiness({
   opsUrl,
 }: Pick<GatewayProcess, 'opsUrl'>): Promise<{ status: string; reasons: string[] }> {
   const response = await fetch(`${opsUrl}/readyz`)
-  return (await response.json()) as { status: string; reasons: string[] }
+  const { status, reasons } = (await response.json()) as { status: string; reasons: string[] }
+  return { status, reasons }
 }
 
 export interface UsageRow {
