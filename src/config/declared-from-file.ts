@@ -54,15 +54,7 @@ function toProvider(provider: FileProvider): DeclaredProvider {
 }
 
 const environmentProviders = ({ providers }: EnvironmentSettings): DeclaredProvider[] =>
-  providers.map(({ type, apiKey, baseUrl }) => ({
-    ...undeclared,
-    name: type,
-    managedBy: 'environment',
-    type,
-    baseUrl,
-    settings: {},
-    credentials: { apiKey },
-  }))
+  providers.map(({ type: name, content }) => ({ ...undeclared, name, managedBy: 'environment', ...content }))
 
 const builtinDemo = (): DeclaredProvider => ({
   ...undeclared,

@@ -4,13 +4,16 @@ import { parseRedisUrl } from '../core/redis/redis-url.ts'
 import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
 import { createProxies, readProxyUrl } from '../core/upstream/proxies.ts'
-import { type EnvironmentProvider, environmentProvidersOf, idleUrls } from './environment-providers.ts'
+import {
+  type EnvironmentProvider,
+  environmentProvidersOf,
+  idleUrls,
+  providerSecretVariables,
+  providerVariables,
+} from './environment-providers.ts'
 import { nearestName } from './nearest-name.ts'
 import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
-import { anthropicBaseUrl } from './providers/anthropic.ts'
-import { geminiBaseUrl } from './providers/gemini.ts'
-import { openAiBaseUrl } from './providers/openai.ts'
-import { baseUrlField, credentialCheck, regionName, type SecretCheck, secretField } from './schema-fields.ts'
+import { regionName, type SecretCheck, secretField } from './schema-fields.ts'
 
 /** What the environment sets: fixed for the life of the process. */
 export interface EnvironmentSettings {
@@ -47,8 +50,10 @@ export interface EnvironmentSettings {
   readonly drainDelayMs: number
   /** How long streams may run on after that. */
   readonly drainTimeoutMs: number
-  /** Providers that the key of a provider creates, such as OPENAI_API_KEY. */
+  /** Providers that variables of vendors create, such as OPENAI_API_KEY. */
   readonly providers: readonly EnvironmentProvider[]
+  /** Variables of vendors that are not enough to create one. */
+  readonly idle: readonly ConfigProblem[]
 }
 
 export type LogLevel = (typeof logLevels)[number]
@@ -153,24 +158,7 @@ export const environmentSchema = z.object({
     'After SIGTERM, how long new calls are still accepted while `/readyz` already answers 503.',
   ),
   LLMGW_DRAIN_TIMEOUT_MS: milliseconds(120_000).describe('After that, how long running calls may take to end.'),
-  OPENAI_API_KEY: secretField(credentialCheck)
-    .optional()
-    .describe('Creates the provider `openai`, unless the file declares one of that name.'),
-  OPENAI_BASE_URL: baseUrlField()
-    .default(openAiBaseUrl)
-    .describe('Where the provider that OPENAI_API_KEY creates is reached.'),
-  ANTHROPIC_API_KEY: secretField(credentialCheck)
-    .optional()
-    .describe('Creates the provider `anthropic`, unless the file declares one of that name.'),
-  ANTHROPIC_BASE_URL: baseUrlField()
-    .default(anthropicBaseUrl)
-    .describe('Where the provider that ANTHROPIC_API_KEY creates is reached.'),
-  GEMINI_API_KEY: secretField(credentialCheck)
-    .optional()
-    .describe('Creates the provider `gemini`, unless the file declares one of that name.'),
-  GEMINI_BASE_URL: baseUrlField()
-    .default(geminiBaseUrl)
-    .describe('Where the provider that GEMINI_API_KEY creates is reached.'),
+  ...providerVariables,
 })
 
 /** Names that later releases will read: not a mistake, and without effect. */
@@ -189,9 +177,7 @@ export const secretVariables = [
   'LLMGW_MASTER_KEY',
   'LLMGW_PREVIOUS_MASTER_KEYS',
   'LLMGW_KEY_PEPPER',
-  'OPENAI_API_KEY',
-  'ANTHROPIC_API_KEY',
-  'GEMINI_API_KEY',
+  ...providerSecretVariables,
   'HTTPS_PROXY',
   'HTTP_PROXY',
 ] as const
@@ -236,7 +222,7 @@ export function parseEnvironment(environment: Environment, readFile: ReadFile): 
     problems.push({ path: 'LLMGW_WORKERS', message })
   }
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, value: toSettings(variables) }
+  return { ok: true, value: toSettings(variables, readFile) }
 }
 
 /** Known apart from the rest, so that what is wrong elsewhere does not hide hosts that may not be reached. */
@@ -285,7 +271,7 @@ export function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
 }
 
-function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentSettings {
+function toSettings(variables: z.output<typeof environmentSchema>, readFile: ReadFile): EnvironmentSettings {
   return {
     dataDir: resolve(variables.LLMGW_DATA_DIR),
     configPath: variables.LLMGW_CONFIG,
@@ -306,7 +292,7 @@ function toSettings(variables: z.output<typeof environmentSchema>): EnvironmentS
     logLevel: variables.LLMGW_LOG_LEVEL,
     drainDelayMs: variables.LLMGW_DRAIN_DELAY_MS,
     drainTimeoutMs: variables.LLMGW_DRAIN_TIMEOUT_MS,
-    providers: environmentProvidersOf(variables),
+    ...environmentProvidersOf(variables, readFile),
   }
 }
 

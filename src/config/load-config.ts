@@ -16,7 +16,7 @@ import {
   type ReadFile,
   unknownVariables,
 } from './environment.ts'
-import { namesOfEnvironmentProviders } from './environment-providers.ts'
+import { likelyEnvironmentProviders } from './environment-providers.ts'
 import { type ConfigFile, fileSchema } from './file-schema.ts'
 import { type ConfigProblem, parseWithProblems } from './problem.ts'
 
@@ -70,6 +70,7 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
   }
   const parsed = parseEnvironment(fixed, readFile)
   const ofEnvironment = new Set(filesRead.keys())
+  const otherProviders = parsed.ok ? parsed.value.providers.map(({ type }) => type) : likelyEnvironmentProviders(fixed)
   const configPath = fixed.LLMGW_CONFIG
   const readButConfig: ReadFile = (path) => (path === configPath && filesRead.get(path)) || readFile(path)
   const loadWith = (read: ReadFile): LoadConfigResult => {
@@ -78,13 +79,13 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
     const problems = [
       ...(parsed.ok ? environmentHostProblems(parsed.value) : parsed.problems),
       ...unknownVariables(fixed, file.variables),
-      ...fileProblems(file, checked.ok ? [] : checked.problems, fixed),
+      ...fileProblems(file, checked.ok ? [] : checked.problems, fixed, otherProviders),
     ]
     if (problems.length > 0 || !parsed.ok || !checked.ok) return { ok: false, problems }
     return {
       ok: true,
       config: deepFreeze(toConfig(parsed.value, checked.value)),
-      warnings: environmentWarnings(fixed),
+      warnings: [...environmentWarnings(fixed), ...parsed.value.idle],
     }
   }
   return {
@@ -111,6 +112,7 @@ function fileProblems(
   file: ReadConfigFile,
   schemaProblems: readonly ConfigProblem[],
   environment: Environment,
+  otherProviders: readonly string[],
 ): ConfigProblem[] {
   if (file.content === undefined) return file.problems
   const unresolved = file.problems.map(({ path }) => path.replace(/\.fromFile$/, ''))
@@ -118,7 +120,7 @@ function fileProblems(
   const checked = crossCheck(file.content, {
     // A bad list is a problem already; hosts are judged once it is mended.
     guard: createAddressGuard(privateUpstreamsOf(environment) ?? ['0.0.0.0/0', '::/0']),
-    otherProviders: namesOfEnvironmentProviders(environment),
+    otherProviders,
     builtinProvider: builtinProviderName,
   })
   return [...file.problems, ...schemaProblems.filter(isNew), ...checked.filter(isNew)]
@@ -126,8 +128,8 @@ function fileProblems(
 
 function environmentHostProblems({ providers, privateUpstreams }: EnvironmentSettings): ConfigProblem[] {
   const guard = createAddressGuard(privateUpstreams)
-  return providers.flatMap(({ baseUrl, urlVariable }) => {
-    const message = hostProblem(baseUrl, guard)
+  return providers.flatMap(({ content, urlVariable }) => {
+    const message = hostProblem(content.baseUrl ?? undefined, guard)
     return message ? [{ path: urlVariable, message }] : []
   })
 }
