@@ -204,3 +204,13 @@ test('one that fails after its first output is an error event, without an end', 
     finish: 'provider_error',
   })
 })
+
+test('an end that OpenAI has no word for is a stop, and the log has the word', async () => {
+  respondWith(begin, ...hello, ...stop('something_new'))
+  const response = await gateway.chat({ model, stream: true })
+  expect(await response.text()).toContain('"finish_reason":"stop"')
+  const id = requestIdOf(response)
+  await gateway.settledRecord(id)
+  const told = gateway.logLines.filter(({ message }) => message.startsWith('A provider ended an answer'))
+  expect(told).toMatchObject([{ level: 'warn', fields: { request_id: id, provider_finish: 'something_new' } }])
+})

@@ -111,8 +111,15 @@ export class AdmittedCall implements Ticket, RunningCall {
     limits?.hold.settle(end.input_tokens + end.output_tokens)
     reservation?.settle(BigInt(end.provider_cost_nano))
     checkpoints.ended(this)
-    const last = attempts[attempts.length - 1]?.candidate
-    metrics.settled(end, last?.entry ? last.entry.name : 'other')
+    const last = attempts[attempts.length - 1]
+    const entry = last?.candidate.entry
+    metrics.settled(end, entry ? entry.name : 'other')
+    const oddFinish = last?.result.oddFinish
+    if (oddFinish) {
+      const { request_id, provider, model } = end
+      const fields = { request_id, provider, model, provider_finish: oddFinish.slice(0, 100) }
+      log.warn(fields, 'A provider ended an answer in a way that OpenAI has no word for.')
+    }
     requestLog(end, payer.keyName)
   }
 }

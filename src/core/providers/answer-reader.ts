@@ -6,6 +6,8 @@ import type { ExchangeFailure } from './provider.ts'
 export interface AnswerFacts {
   usage: Usage | undefined
   implausibleUsage: unknown
+  /** See `ExchangeResult`. */
+  oddFinish?: string | undefined
   finish: FinishReason | undefined
   /** UTF-8 bytes of text, reasoning and tool arguments received. */
   outputBytes: number

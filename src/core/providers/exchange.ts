@@ -178,6 +178,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
       usage: facts.usage,
       implausibleUsage: facts.implausibleUsage,
       finish: facts.finish,
+      oddFinish: facts.oddFinish,
       outputBytes: facts.outputBytes,
       providerResponseId: facts.providerResponseId,
       httpStatus: this.#status,

@@ -83,6 +83,8 @@ export interface ExchangeResult {
   /** The usage object as the provider sent it, when it made no sense (negative, fractional). */
   implausibleUsage: unknown
   finish: FinishReason | undefined
+  /** The provider's own word for an end that is told as `stop` for want of a better one. */
+  oddFinish?: string | undefined
   /** Bytes of text, reasoning and tool arguments received: the measure of what we count ourselves. */
   outputBytes: number
   httpStatus: number | undefined

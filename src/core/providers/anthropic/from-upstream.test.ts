@@ -305,7 +305,9 @@ describe('a whole message', () => {
     ['refusal', 'content_filter'],
     ['something_new', 'stop'],
   ])('stop_reason %s is %s', (stop_reason, reason) => {
-    expect(whole({ content: [], stop_reason, usage: counted }).events).toContainEqual(end(reason))
+    const { events, facts } = whole({ content: [], stop_reason, usage: counted })
+    expect(events).toContainEqual(end(reason))
+    expect(facts.oddFinish).toBe(stop_reason === 'something_new' ? stop_reason : undefined)
   })
 
   test('the input of the answer tool is the answer', () => {

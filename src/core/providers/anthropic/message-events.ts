@@ -108,6 +108,7 @@ export class MessageEvents {
     if (this.#refusal !== undefined) this.#emit({ type: 'refusal-delta', index: 0, text: this.#refusal })
     const reason = finishReasonOf(this.#stopReason, this.#toolCount > 0)
     this.facts.finish = reason
+    if (this.#stopReason !== undefined && isOdd(this.#stopReason, reason)) this.facts.oddFinish = this.#stopReason
     this.#emit({ type: 'choice-end', index: 0, reason })
     const { usage } = this.facts
     if (usage) this.#emit({ type: 'usage', usage })
@@ -233,6 +234,11 @@ export class MessageEvents {
 }
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+const ordinaryEnds: readonly string[] = ['end_turn', 'stop_sequence', 'pause_turn', 'tool_use']
+
+const isOdd = (stopReason: string, reason: FinishReason): boolean =>
+  (reason === 'stop' || reason === 'tool_calls') && !ordinaryEnds.includes(stopReason)
 
 /** Agents go on calling tools only when they are told so. */
 function finishReasonOf(stopReason: string | undefined, hasCalls: boolean): FinishReason {

@@ -178,7 +178,9 @@ describe('a whole answer', () => {
     ['malformed_tool_use', 'stop'],
     ['something_new', 'stop'],
   ])('stopReason %s is %s', (stopReason, reason) => {
-    expect(whole({ output: { message: { content: [] } }, stopReason }).events).toContainEqual(end(reason))
+    const { events, facts } = whole({ output: { message: { content: [] } }, stopReason })
+    expect(events).toContainEqual(end(reason))
+    expect(facts.oddFinish).toBe(/^(malformed|something)/.test(stopReason) ? stopReason : undefined)
   })
 
   test.each([{}, { output: {} }, { output: { message: {} } }])('(60) %j is none', (answer) => {

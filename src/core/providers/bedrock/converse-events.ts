@@ -72,6 +72,7 @@ export class ConverseEvents {
     for (const index of [...this.#blocks.keys()]) this.#closeBlock(index)
     const reason = finishReasonOf(this.#stopReason, this.#toolCount > 0)
     this.facts.finish = reason
+    if (isOdd(this.#stopReason, reason)) this.facts.oddFinish = this.#stopReason
     this.#emit({ type: 'choice-end', index: 0, reason })
     const { usage } = this.facts
     if (usage) this.#emit({ type: 'usage', usage })
@@ -168,6 +169,11 @@ function deltaOf({ text, reasoningContent }: JsonObject): JsonObject {
     ...(reasoningContent !== undefined && { reasoningContent: { ...recordOr(reasoningText), redactedContent } }),
   }
 }
+
+const ordinaryEnds: readonly string[] = ['end_turn', 'stop_sequence', 'tool_use']
+
+const isOdd = (stopReason: string, reason: FinishReason): boolean =>
+  (reason === 'stop' || reason === 'tool_calls') && !ordinaryEnds.includes(stopReason)
 
 /** Agents go on calling tools only when they are told so. */
 function finishReasonOf(stopReason: string, hasCalls: boolean): FinishReason {

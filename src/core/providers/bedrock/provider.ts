@@ -205,12 +205,13 @@ const statusIn = (thrown: unknown): number | undefined =>
   (thrown as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
 
 function resultOf({ failure, facts, tail }: Outcome, { status, requestId }: Seen): ExchangeResult {
-  const { usage, implausibleUsage, finish, outputBytes } = facts
+  const { usage, implausibleUsage, finish, oddFinish, outputBytes } = facts
   return {
     failure,
     usage,
     implausibleUsage,
     finish,
+    oddFinish,
     outputBytes,
     httpStatus: status,
     providerResponseId: requestId,

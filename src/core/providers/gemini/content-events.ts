@@ -104,6 +104,7 @@ export class ContentEvents {
       this.#closeCall(candidate, index)
       const reason = finishReasonOf(candidate.finish, candidate.callCount > 0)
       this.facts.finish ??= reason
+      if (isOdd(candidate.finish, reason)) this.facts.oddFinish ??= candidate.finish
       this.#emit({ type: 'choice-end', index, reason })
     }
     const { usage } = this.facts
@@ -219,6 +220,9 @@ const randomCallId = (): string => `call_${randomBytes(12).toString('hex')}`
 
 /** Where Google's own OpenAI-compatible endpoint has it, and looks for it. */
 const signed = (thought_signature: string) => ({ extra_content: { google: { thought_signature } } })
+
+const isOdd = (finish: string | undefined, reason: FinishReason): boolean =>
+  finish !== undefined && finish !== 'STOP' && (reason === 'stop' || reason === 'tool_calls')
 
 /** Agents go on calling functions only when they are told so, whatever Gemini calls it. */
 function finishReasonOf(reason: string | undefined, hasCalls: boolean): FinishReason {

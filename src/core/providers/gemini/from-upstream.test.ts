@@ -292,7 +292,9 @@ describe('a whole answer', () => {
     ['OTHER', 'stop'],
     ['SOMETHING_NEW', 'stop'],
   ])('finishReason %s is %s', (finishReason, reason) => {
-    expect(whole(chunk([{ text: 'Hi.' }], finishReason)).events).toContainEqual(end(reason))
+    const { events, facts } = whole(chunk([{ text: 'Hi.' }], finishReason))
+    expect(events).toContainEqual(end(reason))
+    expect(facts.oddFinish).toBe(reason === 'stop' && finishReason !== 'STOP' ? finishReason : undefined)
   })
 
   test('(58) a blocked prompt, a candidate without content and a content without parts are answers', () => {
