@@ -115,9 +115,9 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const keyCache = createKeyCache({ load: createKeyLoad(lookUp, digester), clock, log })
   const billingKeys = createBillingKeys({ lookUp, clock, log })
   const knownKeys = {
-    invalidate(keyId: string): void {
-      keyCache.invalidate(keyId)
-      billingKeys.invalidate(keyId)
+    invalidate(keyId: string, changedAt?: string): void {
+      keyCache.invalidate(keyId, changedAt)
+      billingKeys.invalidate(keyId, changedAt)
     },
     distrustAll(): void {
       keyCache.distrustAll()

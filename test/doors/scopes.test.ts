@@ -83,7 +83,7 @@ describe('a budget of the file', () => {
       expect(refused.status).toBe(429)
       const { error } = (await refused.json()) as { error: { code: string; message: string } }
       expect(error.code).toBe('budget_exceeded')
-      expect(error.message).toMatch(/^The weekly budget of this team /)
+      expect(error.message).toMatch(/^The weekly budget of the team /)
     }
     const other = chat('acme-only')
     gate.resolve()

@@ -79,14 +79,6 @@ async function eachHasServed(gateway: GatewayProcess, expect: ExpectStatic): Pro
   await expect.poll(hits, patience).toEqual([expect.toSatisfy(isPositive), expect.toSatisfy(isPositive)])
 }
 
-/** What has changed of late is forgotten at the next look for changes, and that may be the last before the database goes. */
-async function asIfKeysWereOld({ pools }: TestDatabase): Promise<void> {
-  await pools.admin.query(`
-    alter table api_keys disable trigger set_updated_at;
-    update api_keys set updated_at = now() - interval '1 hour';
-    alter table api_keys enable trigger set_updated_at;`)
-}
-
 const isPositive = (value: number): boolean => value > 0
 
 /**
@@ -275,7 +267,6 @@ describe.concurrent('two workers', () => {
     const { home, env, database } = workplace
     await using proxy = await openPostgresProxy(database.url)
     await using gateway = await startGateway({ home, env: { ...env, DATABASE_URL: proxy.url } })
-    await asIfKeysWereOld(database)
     await eachHasServed(gateway, expect)
     proxy.mode = 'down'
     process.kill((await childrenOf(gateway.pid))[0] as number, 'SIGKILL')

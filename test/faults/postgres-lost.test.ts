@@ -105,8 +105,9 @@ test('killed in the middle of settlements, and its connections cut: nothing is l
       await delay(300)
       world().postgres.proxy.cut()
       // The next batch of settlements is committed, and its sender does not hear of it.
+      const { cuts } = world().postgres.proxy
       world().postgres.proxy.cutAnswerTo(4_000)
-      await delay(300)
+      for (let waits = 0; world().postgres.proxy.cuts === cuts && waits < 30; waits++) await delay(100)
     }
   })
   expect(kills).toBeGreaterThan(0)

@@ -187,6 +187,18 @@ describe('while the store is down', () => {
     await expect(cache.get('d1', 's1')).rejects.toMatchObject({ code: 'auth_unavailable' })
   })
 
+  test('a change that the entry has seen already leaves it, and any other does not', async () => {
+    const bench = openBench()
+    const { cache, store } = bench
+    store.set('s1', { ...recordOf('k1'), changedAt: '2026-11-27 08:00:00.5+00' })
+    const record = await cache.get('d1', 's1')
+    bench.down = true
+    cache.invalidate('k1', '2026-11-27 08:00:00.5+00')
+    expect(cache.get('d1', 's1')).toBe(record)
+    cache.invalidate('k1', '2026-11-27 08:00:00.6+00')
+    await expect(cache.get('d1', 's1')).rejects.toMatchObject({ code: 'auth_unavailable' })
+  })
+
   test('a key invalidated while its read was failing is not served either', async () => {
     const { promise, reject } = Promise.withResolvers<never>()
     const answers: Promise<KeyRecord>[] = [Promise.resolve(recordOf('k1')), promise]

@@ -8,6 +8,8 @@ import type { Caller } from './caller.ts'
 export interface KeyRecord {
   readonly caller: Caller
   readonly status: KeyStatus
+  /** When the key changed last, as PostgreSQL writes it. */
+  readonly changedAt?: string
 }
 
 export type KeyStatus = 'active' | 'disabled' | 'revoked'
@@ -27,8 +29,12 @@ export interface KeyCache {
    *   `auth_unavailable` when the store cannot say and nothing usable is known
    */
   get(digest: string, secret: string): KeyRecord | null | Promise<KeyRecord | null>
-  /** This key changed or came to be. Effective at once, also against a read that is under way. */
-  invalidate(keyId: string): void
+  /**
+   * This key changed or came to be. Effective at once, also against a read that is under way.
+   *
+   * @param changedAt - of the change, where that is known: what is held as of then is up to date, and is kept
+   */
+  invalidate(keyId: string, changedAt?: string): void
   /** As `invalidate`, for all of them. Known keys are not served while the store is down: see `distrustAll`. */
   invalidateAll(): void
   /** Changes may have been missed: every entry is read again before it is used, and used when the store is down. */
@@ -215,12 +221,13 @@ export function createKeyCache({
       return readOnce(digest, secret)
     },
 
-    invalidate(keyId) {
+    invalidate(keyId, changedAt) {
       generation++
       // A key that has just been made may have been asked for in vain before.
       negativeUntilMs.clear()
       const digest = digestByKeyId.get(keyId)
-      if (digest !== undefined) entries.delete(digest)
+      if (digest === undefined) return
+      if (changedAt === undefined || entries.peek(digest)?.record.changedAt !== changedAt) entries.delete(digest)
     },
 
     invalidateAll() {

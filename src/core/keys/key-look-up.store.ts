@@ -44,6 +44,7 @@ interface KeyRow {
   allowed_models: string[] | null
   unpriced_policy: UnpricedPolicy | null
   expires_at_ms: number | null
+  changed_at: string
   tags: Record<string, string>
   rate_limits: RateLimitRow[]
   budgets: Budget[]
@@ -55,7 +56,7 @@ type RateLimitRow = { [Name in keyof RateLimit]: Exclude<RateLimit[Name], undefi
 const columns = `
   k.id, k.name, k.organization_id, k.team_id, k.secret_digest, k.enabled, k.revoked_at is not null as revoked,
   k.allowed_models, k.unpriced_policy, floor(extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
-  coalesce(m.tags, '{}') as tags,
+  k.updated_at::text as changed_at, coalesce(m.tags, '{}') as tags,
   (
     select coalesce(json_agg(json_build_object(
       'scope', case when r.api_key_id is not null then 'key' when r.team_id is not null then 'team' else 'organization' end,
@@ -154,6 +155,7 @@ function recordOf(row: KeyRow): KeyRecord {
       budgets: Object.freeze(row.budgets),
     }),
     status: row.revoked ? 'revoked' : row.enabled ? 'active' : 'disabled',
+    changedAt: row.changed_at,
   })
 }
 

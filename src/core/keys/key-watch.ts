@@ -32,7 +32,7 @@ export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDep
       const { changes, until, policyVersion } = await lookUp.changedSince(since)
       if (knownPolicyVersion !== undefined && policyVersion !== knownPolicyVersion) cache.distrustAll()
       knownPolicyVersion = policyVersion
-      for (const change of changes) if (!seen.has(nameOf(change))) cache.invalidate(change.id)
+      for (const change of changes) if (!seen.has(nameOf(change))) cache.invalidate(change.id, change.at)
       seen = new Set(changes.map(nameOf))
       since = until
       failing = false
