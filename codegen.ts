@@ -11,6 +11,17 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { generate } from '@graphql-codegen/cli'
 
+const payloadErrors = [
+  'Conflict',
+  'InvalidInput',
+  'ManagedByFile',
+  'NotFound',
+  'SessionEnded',
+  'SetupNotOpen',
+  'TooManyAttempts',
+  'WrongCredentials',
+]
+
 const root = import.meta.dirname
 const generatedFolder = join(root, 'src/generated')
 const header =
@@ -78,7 +89,27 @@ async function writeGraphqlTypes(file: string): Promise<void> {
             emitLegacyCommonJSImports: false,
             strictScalars: true,
             // DateTime is a Date and BigInt a bigint on our side of the wire; the scalars' resolvers translate.
-            scalars: { DateTime: 'Date', Date: 'string', BigInt: 'bigint' },
+            scalars: { DateTime: 'Date', Date: 'string', BigInt: 'bigint | string' },
+            contextType: '../admin/context.ts#AdminContext',
+            // What resolvers are handed of a type: the domain's own objects, and not copies in the shape of the schema.
+            mappers: {
+              AdminUser: '../core/access/administration.store.ts#AdminUser as AdminUserParent',
+              ApiKey: '../core/keys/keys.ts#Key',
+              AuditEvent: '../core/access/audit-events.store.ts#AuditEvent as AuditEventParent',
+              LedgerEntry: '../core/usage/usage-reports.store.ts#ReportedEntry',
+              Model: '../core/catalog/listed-models.store.ts#ListedModel',
+              Price: '../core/catalog/listed-models.store.ts#ListedPrice',
+              Organization: '../core/access/administration.store.ts#Organization as OrganizationParent',
+              RoleBinding: '../core/access/administration.store.ts#RoleBinding as RoleBindingParent',
+              ServiceToken: '../core/access/administration.store.ts#ServiceToken as ServiceTokenParent',
+              Session: '../admin/resolvers/access.ts#ViewerSession',
+              Team: '../core/access/administration.store.ts#Team as TeamParent',
+              UsageAttempt: '../core/usage/usage-reports.store.ts#ReportedAttempt',
+              UsageRecord: '../core/usage/usage-reports.store.ts#ReportedCall',
+              UsageSums: '../core/usage/usage-reports.store.ts#UsageSums as UsageSumsParent',
+              Viewer: '../core/access/principal.ts#Principal',
+              ...Object.fromEntries(payloadErrors.map((type) => [type, '../admin/errors.ts#PayloadError'])),
+            },
           },
         },
       },

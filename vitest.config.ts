@@ -8,12 +8,15 @@ import { SkipReport } from './test/support/skip-report.ts'
  * test/faults/ start all their servers themselves, in order to break them.
  */
 export default defineConfig({
+  // As Node.js resolves it: what is inlined here and what is not must have one GraphQL, or neither knows the other's types.
+  resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     reporters: ['default', new SkipReport()],
     projects: [
       // Property tests take a second or two on a machine of their own; a busy one must not make them fail.
-      { test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },
+      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },
       {
+        extends: true,
         test: {
           name: 'suites',
           include: ['test/**/*.test.ts'],
@@ -28,6 +31,7 @@ export default defineConfig({
       // After the others, for with three gateways to each file it wants the machine for itself; three at a time, for
       // mostly it waits.
       {
+        extends: true,
         test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Registry } from 'prom-client'
+import { openAdminPlane } from './administration.ts'
 import type { Config } from './config/load-config.ts'
 import type { ConfigProblem } from './config/problem.ts'
 import type { Log } from './core/log.ts'
@@ -19,6 +20,7 @@ import { openUpkeep } from './upkeep.ts'
 export interface App {
   readonly rest: AddressInfo
   readonly ops: AddressInfo
+  readonly admin: AddressInfo
   /** What an operator should be told once, after the start. */
   readonly notices: StartNotices
   /** Resolves when the app can serve no more, and never will; its message is for the operator. */
@@ -43,6 +45,8 @@ export interface StartNotices {
   /** Of the demo key; undefined when there is none. */
   demoKey: string | undefined
   warnings: readonly string[]
+  /** By which the first administrator comes in, once; undefined when there is one. */
+  setupToken: string | undefined
 }
 
 /** What the app says to an operator at once, rather than when all is open. */
@@ -123,6 +127,17 @@ export async function openApp(
       declare: upkeep.declare,
     }),
   )
+  const admin = own(
+    await openAdminPlane({
+      settings,
+      pools,
+      clock,
+      masters: foundation.masters,
+      keyPepper,
+      events: shared.events,
+      log,
+    }),
+  )
   readiness.ask(gateway.notReadyReasons)
   readiness.describe(() => ({ upstreams: gateway.upstreams() }))
   const rest = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
@@ -132,12 +147,14 @@ export async function openApp(
   return {
     rest,
     ops: foundation.ops,
+    admin: admin.address,
     notices: {
       usesEmbeddedDatabase,
       dataFolder: folder.path,
       generatedSecretFiles: folder.secrets.generated.map(({ file }) => file),
       demoKey: gateway.demoKey,
       warnings: [...folder.secrets.warnings, ...upkeep.warnings],
+      setupToken: admin.setupToken,
     },
     failed: new Promise(() => {}),
     reload: (next) => gateway.reload(next),

@@ -12,7 +12,7 @@ import { openPools, type Pools } from './core/db/pools.ts'
 import type { Log } from './core/log.ts'
 import { type ReplicaLock, takeReplicaLock } from './core/replicas/replica-lock.store.ts'
 import type { Keyring } from './core/secrets/keyring.ts'
-import { openKeyring } from './core/secrets/open-keyring.store.ts'
+import { type MasterKeys, openKeyring } from './core/secrets/open-keyring.store.ts'
 import { masterKeysOf } from './master-keys.ts'
 import { createOpsServer } from './ops/server.ts'
 import { portRefusal } from './port-refusal.ts'
@@ -30,6 +30,7 @@ export interface Foundation {
   readonly clock: DatabaseClock
   /** Opens what is sealed in the database. */
   readonly keyring: Keyring
+  readonly masters: MasterKeys
   close(): Promise<void>
 }
 
@@ -104,6 +105,7 @@ export async function openFoundation(deps: FoundationDeps): Promise<Foundation> 
     pools,
     clock,
     keyring,
+    masters,
     close: () => resources.disposeAsync(),
   }
 }

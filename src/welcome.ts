@@ -2,12 +2,13 @@ import type { AddressInfo } from 'node:net'
 import type { App } from './app.ts'
 
 /** What a person who has just started the gateway wants to know: where it listens, a call that works, what is next. */
-export function welcome({ rest, ops, notices }: App): string {
+export function welcome({ rest, ops, admin, notices }: App): string {
   const restUrl = urlOf(rest)
   const parts = [
     `ThinkPixel LLM Gateway is ready.
 
   API      ${restUrl}/v1      (OpenAI-compatible)
+  admin    ${urlOf(admin)}/graphql
   private  ${urlOf(ops)}         (/healthz, /readyz, /metrics)
   data     ${notices.dataFolder}${notices.usesEmbeddedDatabase ? '  (with its own PostgreSQL)' : ''}`,
   ]
@@ -16,6 +17,11 @@ export function welcome({ rest, ops, notices }: App): string {
 ${notices.generatedSecretFiles.map((file) => `  ${file}`).join('\n')}`)
   }
   for (const warning of notices.warnings) parts.push(`WARNING: ${warning}`)
+  if (notices.setupToken) {
+    parts.push(`Nobody administers this gateway yet. Whoever opens this link within an hour does:
+
+  ${urlOf(admin)}/setup#token=${notices.setupToken}`)
+  }
   if (notices.demoKey) {
     parts.push(`Try it; the demo provider needs no account:
 

@@ -34,13 +34,15 @@ function openBench(stored: Key[] = []) {
       return { ok: true, key: keyWith({ name: draft.name }), secret: 'llmgw_the-secret' }
     },
     get: async (id) => stored.find((key) => key.id === id),
+    getMany: async (ids) => stored.filter((key) => ids.includes(key.id)),
     findByName: async (name) => stored.filter((key) => key.name === name),
     // One key to a page, so that paging is part of every listing.
     async list({ after }) {
       const at = after ? stored.findIndex((key) => key.id === after.id) + 1 : 0
       const page = stored.slice(at, at + 1)
       const last = at + 1 < stored.length ? page[0] : undefined
-      return { keys: page, next: last && { createdAt: String(last.createdAtMs), id: last.id } }
+      const cursorOf = ({ createdAtMs, id }: Key) => ({ createdAt: String(createdAtMs), id })
+      return { keys: page, cursors: page.map(cursorOf), next: last && cursorOf(last) }
     },
     async revoke(id) {
       const key = stored.find((each) => each.id === id)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { passwordProblem } from '../core/access/password-rules.ts'
 import { parseRedisUrl } from '../core/redis/redis-url.ts'
 import { Secret } from '../core/secret.ts'
 import { createAddressGuard } from '../core/upstream/address-guard.ts'
@@ -24,6 +25,11 @@ export interface EnvironmentSettings {
   /** 0 means any free port. */
   readonly restPort: number
   readonly opsPort: number
+  readonly adminPort: number
+  /** Of pages that may use the admin API's refresh cookie, beside those at its own address. */
+  readonly adminOrigins: readonly string[]
+  /** Who becomes the first administrator, while there is none. */
+  readonly bootstrapAdmin: { readonly email: string; readonly password: Secret } | undefined
   /** Processes that serve; 1 is this process itself. */
   readonly workers: number
   /** Where this replica stands, as targets of aliases name it. */
@@ -80,6 +86,24 @@ export const environmentSchema = z.object({
     .describe('Address that all listeners bind to; `0.0.0.0` is every IPv4 interface.'),
   LLMGW_PORT: port(8080).describe('REST listener, `/v1/*`. 0 takes any free port.'),
   LLMGW_OPS_PORT: port(9090).describe('Private listener: `/metrics`, `/healthz`, `/readyz`. 0 takes any free port.'),
+  LLMGW_ADMIN_PORT: port(8081).describe('Admin listener: `/graphql`. 0 takes any free port.'),
+  LLMGW_ADMIN_ORIGINS: z
+    .string()
+    .transform((text) => text.split(',').flatMap((entry) => entry.trim().replace(/\/$/, '') || []))
+    .refine(
+      (origins) => origins.every((origin) => /^https?:\/\/[^/?#@\s]+$/.test(origin)),
+      'expected origins such as https://llmgw.example.com, with commas between them',
+    )
+    .default([])
+    .meta({ type: 'list' })
+    .describe('Where browsers reach the admin listener, if not at this machine: origins, with commas between them.'),
+  LLMGW_BOOTSTRAP_ADMIN_EMAIL: z
+    .string()
+    .optional()
+    .describe('Becomes the first administrator while there is none; without it, a start prints how to create one.'),
+  LLMGW_BOOTSTRAP_ADMIN_PASSWORD: secretField(bootstrapPasswordCheck)
+    .optional()
+    .describe('Of that administrator, 12 to 128 characters. Change it after the first sign-in.'),
   LLMGW_WORKERS: workers().describe(
     'Processes that serve the REST port together, 1 to 64. More than one need DATABASE_URL and REDIS_URL.',
   ),
@@ -162,14 +186,7 @@ export const environmentSchema = z.object({
 })
 
 /** Names that later releases will read: not a mistake, and without effect. */
-export const reservedVariables: readonly string[] = [
-  'LLMGW_ADMIN_PORT',
-  'LLMGW_GRPC_PORT',
-  'LLMGW_ROLE',
-  'LLMGW_BOOTSTRAP_ADMIN_EMAIL',
-  'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
-  'LLMGW_BOOTSTRAP_ADMIN_PASSWORD_FILE',
-]
+export const reservedVariables: readonly string[] = ['LLMGW_GRPC_PORT', 'LLMGW_ROLE']
 
 export const secretVariables = [
   'DATABASE_URL',
@@ -177,6 +194,7 @@ export const secretVariables = [
   'LLMGW_MASTER_KEY',
   'LLMGW_PREVIOUS_MASTER_KEYS',
   'LLMGW_KEY_PEPPER',
+  'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
   ...providerSecretVariables,
   'HTTPS_PROXY',
   'HTTP_PROXY',
@@ -213,8 +231,15 @@ export function parseEnvironment(environment: Environment, readFile: ReadFile): 
   const parsed = parseWithProblems(environmentSchema, given)
   if (!parsed.ok) return { ok: false, problems: [...problems, ...parsed.problems] }
   const variables = parsed.value
-  if (variables.LLMGW_PORT !== 0 && variables.LLMGW_PORT === variables.LLMGW_OPS_PORT) {
-    problems.push({ path: 'LLMGW_OPS_PORT', message: 'expected another port than LLMGW_PORT' })
+  const ports = ['LLMGW_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'] as const
+  for (const [index, name] of ports.entries()) {
+    const twin = ports.slice(0, index).find((other) => variables[other] !== 0 && variables[other] === variables[name])
+    if (twin) problems.push({ path: name, message: `expected another port than ${twin}` })
+  }
+  const bootstrap = ['LLMGW_BOOTSTRAP_ADMIN_EMAIL', 'LLMGW_BOOTSTRAP_ADMIN_PASSWORD'] as const
+  const [absent, ...others] = bootstrap.filter((name) => variables[name] === undefined)
+  if (absent && others.length === 0) {
+    problems.push({ path: absent, message: 'is missing: an email address and a password belong together' })
   }
   const lacking = (['DATABASE_URL', 'REDIS_URL'] as const).filter((name) => variables[name] === undefined)
   if (variables.LLMGW_WORKERS > 1 && lacking.length > 0) {
@@ -272,12 +297,16 @@ export function errorCode(error: unknown): string {
 }
 
 function toSettings(variables: z.output<typeof environmentSchema>, readFile: ReadFile): EnvironmentSettings {
+  const { LLMGW_BOOTSTRAP_ADMIN_EMAIL: email, LLMGW_BOOTSTRAP_ADMIN_PASSWORD: password } = variables
   return {
     dataDir: resolve(variables.LLMGW_DATA_DIR),
     configPath: variables.LLMGW_CONFIG,
     host: variables.LLMGW_HOST,
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
+    adminPort: variables.LLMGW_ADMIN_PORT,
+    adminOrigins: variables.LLMGW_ADMIN_ORIGINS,
+    bootstrapAdmin: email && password ? { email, password } : undefined,
     workers: variables.LLMGW_WORKERS,
     region: variables.LLMGW_REGION,
     databaseUrl: variables.DATABASE_URL,
@@ -332,6 +361,10 @@ function rootSecretCheck(text: string): ReturnType<SecretCheck> {
   return /^([0-9a-f]{64}|[\w+/-]{43}=?)$/i.test(text)
     ? undefined
     : 'expected 32 bytes in base64 or hexadecimal, as `openssl rand -base64 32` makes them'
+}
+
+function bootstrapPasswordCheck(text: string): ReturnType<SecretCheck> {
+  return passwordProblem(text) && 'expected 12 to 128 characters'
 }
 
 function rootSecretsCheck(text: string): ReturnType<SecretCheck> {

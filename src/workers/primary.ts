@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Registry } from 'prom-client'
+import { openAdminPlane } from '../administration.ts'
 import type { App, Operator } from '../app.ts'
 import type { Config, ConfigLoader } from '../config/load-config.ts'
 import type { Log } from '../core/log.ts'
@@ -86,6 +87,8 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
     }),
   )
   workers = opened
+  const { masters } = foundation
+  const admin = own(await openAdminPlane({ settings, pools, clock, masters, keyPepper, events, log }))
   readiness.ask(opened.notReadyReasons)
   readiness.describe(() => ({
     workers: opened.workers().map(({ name, isReady, upstreams }) => ({ worker: name, ready: isReady, upstreams })),
@@ -98,12 +101,14 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   return {
     rest,
     ops: foundation.ops,
+    admin: admin.address,
     notices: {
       usesEmbeddedDatabase: false,
       dataFolder: folder.path,
       generatedSecretFiles: folder.secrets.generated.map(({ file }) => file),
       demoKey: undefined,
       warnings: [...folder.secrets.warnings, ...upkeep.warnings],
+      setupToken: admin.setupToken,
     },
     failed: opened.failed,
     async reload(next) {

@@ -157,6 +157,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
         LLMGW_DATA_DIR: dataDir,
         LLMGW_PORT: '0',
         LLMGW_OPS_PORT: '0',
+        LLMGW_ADMIN_PORT: '0',
         LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
         ...rootSecrets,
         ...options.environment,

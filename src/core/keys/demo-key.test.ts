@@ -45,6 +45,7 @@ function openGateway() {
       return { ok: true, key, secret }
     },
     get: unused,
+    getMany: unused,
     findByName: unused,
     list: unused,
     revoke: unused,

@@ -8,6 +8,7 @@ export interface KeyStore {
   insert(key: NewKey): Promise<{ ok: true; key: Key } | StoreRefusal>
   change(change: KeyChange): Promise<{ ok: true; key: Key; changed: boolean } | StoreRefusal>
   get(id: string): Promise<Key | undefined>
+  getMany(ids: readonly string[]): Promise<Key[]>
   findByDigests(digests: readonly KeyDigest[]): Promise<Key | undefined>
   findByName(name: string): Promise<Key[]>
   list(query: KeyQuery): Promise<KeyPage>
@@ -86,6 +87,11 @@ export function createKeyStore(pool: Pool): KeyStore {
       return rows[0] && keyOf(rows[0])
     },
 
+    async getMany(ids) {
+      const { rows } = await pool.query<KeyRow>(`${selectKeys} where k.id = any ($1)`, [ids])
+      return rows.map(keyOf)
+    },
+
     async findByDigests(digests) {
       const { rows } = await pool.query<KeyRow>(`${selectKeys} where k.secret_digest = any($1)`, [bytesOf(digests)])
       return rows[0] && keyOf(rows[0])
@@ -99,7 +105,7 @@ export function createKeyStore(pool: Pool): KeyStore {
       return rows.map(keyOf)
     },
 
-    async list({ organizationId, teamId, search, tag, after, limit }) {
+    async list({ visible, organizationId, teamId, search, tag, after, limit }) {
       const { rows } = await pool.query<KeyRow>(
         `${selectKeys}
         where ($1::uuid is null or k.organization_id = $1)
@@ -107,6 +113,7 @@ export function createKeyStore(pool: Pool): KeyStore {
           and ($3::text is null or k.name ilike $3)
           and ($4::jsonb is null or m.tags @> $4)
           and ($5::timestamptz is null or (k.created_at, k.id) < ($5, $6::uuid))
+          and ($8 or k.organization_id = any ($9) or k.team_id = any ($10))
         order by k.created_at desc, k.id desc
         limit $7`,
         [
@@ -117,11 +124,15 @@ export function createKeyStore(pool: Pool): KeyStore {
           after?.createdAt ?? null,
           after?.id ?? null,
           limit + 1,
+          visible?.everything ?? true,
+          visible?.organizationIds ?? [],
+          visible?.teamIds ?? [],
         ],
       )
       const page = rows.slice(0, limit)
       const last = rows.length > limit ? page[page.length - 1] : undefined
-      return { keys: page.map(keyOf), next: last && { createdAt: last.created_at_text, id: last.id } }
+      const cursorOf = (row: KeyRow) => ({ createdAt: row.created_at_text, id: row.id })
+      return { keys: page.map(keyOf), cursors: page.map(cursorOf), next: last && cursorOf(last) }
     },
 
     async isEmpty() {

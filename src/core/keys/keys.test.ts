@@ -36,6 +36,7 @@ function openBench(overrides: Partial<KeyStore> = {}) {
     },
     change: unused,
     get: unused,
+    getMany: unused,
     findByDigests: unused,
     findByName: unused,
     list: unused,
@@ -161,7 +162,7 @@ test('a page has from 1 to 100 keys', async () => {
   const { keys } = openBench({
     async list({ limit }) {
       limits.push(limit)
-      return { keys: [], next: undefined }
+      return { keys: [], cursors: [], next: undefined }
     },
   })
   for (const limit of [0, 20, 1_000]) await keys.list({ limit })

@@ -1,3 +1,4 @@
+import type { VisibleTenants } from '../access/principal.ts'
 import type { Clock } from '../clock.ts'
 import type { IdSource } from '../ids.ts'
 import { patternProblem, patternsMax } from './allowed-models.ts'
@@ -11,6 +12,8 @@ export interface Keys {
   /** The secret is in the result and nowhere else: it cannot be read again. */
   create(draft: KeyDraft, actor: Actor): Promise<{ ok: true; key: Key; secret: string } | Refused>
   get(id: string): Promise<Key | undefined>
+  /** Those that there are, in any order. */
+  getMany(ids: readonly string[]): Promise<Key[]>
   /** Exact name, the newest first, revoked ones included; at most 100. */
   findByName(name: string): Promise<Key[]>
   /** The newest first. */
@@ -73,6 +76,8 @@ export interface KeyDraft {
 }
 
 export interface KeyQuery {
+  /** Whose keys may be seen; undefined for all. */
+  visible?: VisibleTenants | undefined
   organizationId?: string | undefined
   teamId?: string | undefined
   /** Literal text within the name. */
@@ -92,6 +97,8 @@ export interface KeyCursor {
 
 export interface KeyPage {
   keys: Key[]
+  /** Where a page would begin after each of them. */
+  cursors: KeyCursor[]
   /** Undefined on the last page. */
   next: KeyCursor | undefined
 }
@@ -152,6 +159,7 @@ export function createKeys({ store, digester, clock, newId, changed }: KeysDeps)
       return { ok: true, key: outcome.key, secret }
     },
     get: (id) => store.get(id),
+    getMany: (ids) => store.getMany(ids),
     findByName: (name) => store.findByName(name),
     list: (query) => store.list({ ...query, limit: Math.min(Math.max(query.limit, 1), keyPageMax) }),
     revoke: (id, actor) => change(id, actor, 'key.revoke'),

@@ -134,3 +134,29 @@ export const ReplicaEntity = defineEntity({
   },
 })
 export type ReplicaEntity = InferEntity<typeof ReplicaEntity>
+
+/** An attempt to sign in that failed, or has not been judged yet. */
+export const SignInFailureEntity = defineEntity({
+  name: 'SignInFailure',
+  tableName: 'sign_in_failures',
+  properties: {
+    id: p.uuid().primary(),
+    account: p.text(),
+    clientAddress: p.text(),
+    createdAt: now(),
+  },
+})
+export type SignInFailureEntity = InferEntity<typeof SignInFailureEntity>
+
+/** The way in for the first administrator; one row. */
+export const SetupTokenEntity = defineEntity({
+  name: 'SetupToken',
+  tableName: 'setup_tokens',
+  properties: {
+    id: p.smallint().primary().autoincrement(false).default(1),
+    tokenHash: bytes().hidden(),
+    expiresAt: instant(),
+    createdAt: now(),
+  },
+})
+export type SetupTokenEntity = InferEntity<typeof SetupTokenEntity>

@@ -1,0 +1,111 @@
+import DataLoader from 'dataloader'
+import type {
+  AdministrationStore,
+  AdminUser,
+  Organization,
+  RoleBinding,
+  ServiceToken,
+  Team,
+} from '../core/access/administration.store.ts'
+import type { Administration } from '../core/access/administration.ts'
+import type { AuditEvents } from '../core/access/audit-events.store.ts'
+import type { Principal, Role, Scope } from '../core/access/principal.ts'
+import { visibleTenants } from '../core/access/principal.ts'
+import type { Client, SignIn } from '../core/access/sign-in.ts'
+import type { ListedModels } from '../core/catalog/listed-models.store.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Actor, Key, Keys } from '../core/keys/keys.ts'
+import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
+import type { RefreshCookie } from './refresh-cookie.ts'
+
+/** What resolvers call. */
+export interface AdminServices {
+  signIn: SignIn
+  administration: Administration
+  tenants: AdministrationStore
+  keys: Keys
+  usage: UsageReports
+  audit: AuditEvents
+  models: ListedModels
+  clock: Clock
+}
+
+/** One operation: who asks, from where, and what it has read so far. */
+export interface AdminContext extends AdminServices {
+  /** Undefined for a stranger. */
+  viewer: Principal | undefined
+  client: Client
+  cookie: RefreshCookie
+  loaders: Loaders
+  /**
+   * Whether the viewer has the role there. The policy makes sure that it is asked wherever an object's own place decides.
+   *
+   * @param scope - of the object; undefined when there is none
+   * @returns false when the viewer may not even see it, which must look like an object that is not there
+   * @throws GraphQLError FORBIDDEN when they may see it and no more
+   */
+  may(role: Role, scope: Scope | undefined): boolean
+}
+
+export type Loaders = ReturnType<typeof createLoaders>
+
+/** The viewer of an operation that the policy lets no stranger into. */
+export function viewerOf({ viewer }: AdminContext): Principal {
+  if (!viewer) throw new Error('The policy lets strangers in where a viewer is needed.')
+  return viewer
+}
+
+export const actorOf = (context: AdminContext): Actor => {
+  const { kind, id } = viewerOf(context)
+  return { kind, id, requestId: context.client.requestId }
+}
+
+/** Reads what several fields of an operation ask for in one statement, and once. */
+export function createLoaders({ tenants, keys, usage }: AdminServices, viewer: Principal | undefined) {
+  const visible = visibleTenants(viewer?.grants ?? [])
+  return {
+    organizations: byId<Organization>((ids) => tenants.organizationsById(ids)),
+    teams: byId<Team>((ids) => tenants.teamsById(ids)),
+    users: byId<AdminUser>((ids) => tenants.usersById(ids)),
+    serviceTokens: byId<ServiceToken>((ids) => tenants.serviceTokensById(ids)),
+    keys: byId<Key>((ids) => keys.getMany(ids)),
+    teamsOf: grouped<Team>(
+      (organizationIds) => tenants.teams({ visible, organizationIds, limit: 100 }),
+      ({ organizationId }) => organizationId,
+    ),
+    bindingsOfUsers: grouped<RoleBinding>(
+      (ids) => tenants.bindingsOf('admin_user', ids),
+      ({ accountId }) => accountId,
+    ),
+    bindingsOfTokens: grouped<RoleBinding>(
+      (ids) => tenants.bindingsOf('admin_token', ids),
+      ({ accountId }) => accountId,
+    ),
+    attempts: ofCalls<ReportedAttempt>((calls) => usage.attempts(calls)),
+    ledgerEntries: ofCalls<ReportedEntry>((calls) => usage.ledgerEntries(calls)),
+  }
+}
+
+function byId<Row extends { id: string }>(read: (ids: readonly string[]) => Promise<Row[]>) {
+  return new DataLoader<string, Row | null>(async (ids) => {
+    const rows = new Map((await read(ids)).map((row) => [row.id, row]))
+    return ids.map((id) => rows.get(id) ?? null)
+  })
+}
+
+function grouped<Row>(read: (ids: readonly string[]) => Promise<Row[]>, groupOf: (row: Row) => string) {
+  return new DataLoader<string, Row[]>(async (ids) => {
+    const groups = Map.groupBy(await read(ids), groupOf)
+    return ids.map((id) => groups.get(id) ?? [])
+  })
+}
+
+function ofCalls<Row extends { requestId: string }>(read: (calls: readonly CallKey[]) => Promise<Row[]>) {
+  return new DataLoader<CallKey, Row[], string>(
+    async (calls) => {
+      const groups = Map.groupBy(await read(calls), ({ requestId }) => requestId)
+      return calls.map(({ requestId }) => groups.get(requestId) ?? [])
+    },
+    { cacheKeyFn: ({ requestId }) => requestId },
+  )
+}

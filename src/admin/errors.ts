@@ -1,0 +1,71 @@
+import { GraphQLError } from 'graphql'
+import { PasswordsBusy } from '../core/access/passwords.ts'
+import type { SignInRefused } from '../core/access/sign-in.ts'
+import type { Refusal } from '../core/keys/keys.ts'
+
+/** What stands in `extensions.code` of an error at the top. */
+export type AdminErrorCode =
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'BAD_USER_INPUT'
+  | 'LIMIT_EXCEEDED'
+  | 'RATE_LIMITED'
+  | 'INTERNAL_SERVER_ERROR'
+
+const statuses: Partial<Record<AdminErrorCode, number>> = { UNAUTHENTICATED: 401 }
+
+export const adminError = (code: AdminErrorCode, message: string): GraphQLError => {
+  const status = statuses[code]
+  return new GraphQLError(message, { extensions: { code, ...(status && { http: { status } }) } })
+}
+
+export const badInput = (message: string): GraphQLError => adminError('BAD_USER_INPUT', message)
+export const unauthenticated = (): GraphQLError =>
+  adminError('UNAUTHENTICATED', 'Sign in first: send an access token in the header "Authorization: Bearer <token>".')
+export const forbidden = (): GraphQLError =>
+  adminError('FORBIDDEN', 'The role of the viewer does not allow this here. An administrator may grant another one.')
+
+/** Of what a service throws, what is for the client; anything else is a fault. */
+export function fromService(error: unknown): unknown {
+  return error instanceof PasswordsBusy ? adminError('RATE_LIMITED', 'Too many sign-ins at once. Try again.') : error
+}
+
+const refusalTypes = {
+  invalid: 'InvalidInput',
+  not_found: 'NotFound',
+  conflict: 'Conflict',
+  managed_by_file: 'ManagedByFile',
+} as const satisfies Record<Refusal['code'], string>
+
+/** A member of the union of errors of a payload. */
+export interface PayloadError {
+  __typename: string
+  message: string
+  path: readonly string[]
+}
+
+export const payloadError = ({ code, message, path }: Refusal): PayloadError => ({
+  __typename: refusalTypes[code],
+  message,
+  path: ['input', ...path],
+})
+
+export const notFound = (what: string, field: string): PayloadError => ({
+  __typename: 'NotFound',
+  message: `There is no such ${what}.`,
+  path: ['input', field],
+})
+
+const signInTypes = {
+  wrong_credentials: 'WrongCredentials',
+  throttled: 'TooManyAttempts',
+  session_ended: 'SessionEnded',
+  invalid: 'InvalidInput',
+  already_set_up: 'SetupNotOpen',
+} as const satisfies Record<SignInRefused['reason'], string>
+
+export const signInError = ({ reason, message }: SignInRefused): PayloadError => ({
+  __typename: signInTypes[reason],
+  message,
+  path: [],
+})

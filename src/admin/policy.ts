@@ -1,0 +1,146 @@
+import type { Role } from '../core/access/principal.ts'
+
+/**
+ * What it takes to be given a field:
+ *
+ * - `anyone`: strangers too, for signing in;
+ * - `signed-in`: whoever has a session, for what is about themselves;
+ * - `with-parent`: whoever was given the object that it belongs to;
+ * - `visible`: a role anywhere; the answer holds what the viewer's roles cover;
+ * - a role everywhere (`global`), or in the place of the object in question (`object`), which the resolver asks for.
+ */
+export type Rule =
+  | 'anyone'
+  | 'signed-in'
+  | 'with-parent'
+  | 'visible'
+  | { readonly role: Role; readonly where: 'global' | 'object' }
+
+const everywhere = (role: Role): Rule => ({ role, where: 'global' })
+const there = (role: Role): Rule => ({ role, where: 'object' })
+
+/** Every field of the API, and nothing is allowed that does not stand here: a start checks that none is missing. */
+export const policy: Readonly<Record<string, Rule>> = {
+  'Query.node': 'visible',
+  'Query.viewer': 'signed-in',
+  'Query.adminUsers': everywhere('admin'),
+  'Query.serviceTokens': everywhere('admin'),
+  'Query.organizations': 'visible',
+  'Query.apiKeys': 'visible',
+  'Query.usageRecords': 'visible',
+  'Query.usageStatistics': 'visible',
+  'Query.auditEvents': 'visible',
+  'Query.model': 'visible',
+  'Query.models': 'visible',
+
+  'Mutation.firstAdministratorCreate': 'anyone',
+  'Mutation.sessionSignIn': 'anyone',
+  'Mutation.sessionSignInAsService': 'anyone',
+  'Mutation.sessionRefresh': 'anyone',
+  'Mutation.sessionSignOut': 'signed-in',
+  'Mutation.sessionSignOutEverywhere': 'signed-in',
+  'Mutation.sessionEnd': 'signed-in',
+  'Mutation.passwordChange': 'signed-in',
+  'Mutation.adminUserCreate': everywhere('admin'),
+  'Mutation.adminUserSetEnabled': everywhere('admin'),
+  'Mutation.serviceTokenCreate': everywhere('admin'),
+  'Mutation.serviceTokenRevoke': everywhere('admin'),
+  'Mutation.roleGrant': there('admin'),
+  'Mutation.roleRevoke': there('admin'),
+  'Mutation.organizationCreate': everywhere('admin'),
+  'Mutation.teamCreate': there('admin'),
+  'Mutation.apiKeyCreate': there('editor'),
+  'Mutation.apiKeyRevoke': there('editor'),
+  'Mutation.apiKeySetEnabled': there('editor'),
+
+  ...withParent('Money', 'nanoUsd usd'),
+  ...withParent('PageInfo', 'hasNextPage endCursor'),
+  ...withParent('Viewer', 'kind name roles sessions'),
+  ...withParent('ViewerRole', 'role organizationId teamId'),
+  ...withParent('Session', 'id startedAt lastUsedAt expiresAt clientAddress userAgent isCurrent'),
+  ...withParent('RoleBinding', 'id role organization team'),
+  ...withParent('AdminUser', 'id email displayName disabledAt lastSignedInAt createdAt roles'),
+  ...withParent('ServiceToken', 'id serviceName expiresAt revokedAt lastUsedAt createdAt roles'),
+  ...withParent('Organization', 'id slug name createdAt teams'),
+  ...withParent('Team', 'id slug name organization createdAt'),
+  ...withParent(
+    'ApiKey',
+    `id name displayPrefix last4 organization team state allowedModels expiresAt revokedAt createdAt description tags
+     managedBy`,
+  ),
+  ...withParent('Tag', 'name value'),
+  ...withParent(
+    'UsageRecord',
+    `id requestId clientRequestId reservedAt endedAt organization team apiKey callerApiKey operation requestedModel alias
+     provider model stream state finish usageSource errorCode inputTokens cacheReadTokens cacheWriteTokens outputTokens
+     reasoningTokens cost reserved unpriced retryUncertain firstOutputMs totalMs tags endUser attempts ledgerEntries`,
+  ),
+  ...withParent('UsageAttempt', 'number provider model outcome httpStatus errorCode billing units cost totalMs'),
+  ...withParent('UsageUnits', 'kind count'),
+  ...withParent('LedgerEntry', 'kind amount isOfBudgetPeriod createdAt'),
+  ...withParent('UsageStatistics', 'rows isTruncated'),
+  ...withParent(
+    'UsageSums',
+    `bucket organization team apiKey provider model alias requests failedRequests inputTokens outputTokens cost`,
+  ),
+  ...withParent('AuditEvent', 'id createdAt actorKind actorId action subjectKind subjectId organization before after'),
+
+  ...withParent(
+    'Model',
+    `id catalog name displayName mode contextWindowTokens maxOutputTokens inputModalities outputModalities features
+     deprecationDate managedBy price createdAt`,
+  ),
+  ...withParent('Price', 'id version source effectiveFrom effectiveUntil tables'),
+  ...withParent('RateTable', 'serviceTier aboveInputTokens rates'),
+  ...withParent('Rate', 'unitKind perMillionUnits'),
+
+  ...connection('Model'),
+  ...connection('AdminUser'),
+  ...connection('ServiceToken'),
+  ...connection('Organization'),
+  ...connection('ApiKey'),
+  ...connection('UsageRecord'),
+  ...connection('AuditEvent'),
+
+  ...withParent('FirstAdministratorCreatePayload', 'created errors'),
+  ...withParent('SessionSignInPayload', 'accessToken expiresAt errors'),
+  ...withParent('SessionEndPayload', 'ended'),
+  ...withParent('PasswordChangePayload', 'changed errors'),
+  ...withParent('AdminUserCreatePayload', 'adminUser errors'),
+  ...withParent('AdminUserSetEnabledPayload', 'adminUser errors'),
+  ...withParent('ServiceTokenCreatePayload', 'serviceToken token errors'),
+  ...withParent('ServiceTokenRevokePayload', 'serviceToken errors'),
+  ...withParent('RoleGrantPayload', 'roleBinding errors'),
+  ...withParent('RoleRevokePayload', 'revoked errors'),
+  ...withParent('OrganizationCreatePayload', 'organization errors'),
+  ...withParent('TeamCreatePayload', 'team errors'),
+  ...withParent('ApiKeyCreatePayload', 'apiKey secret errors'),
+  ...withParent('ApiKeyRevokePayload', 'apiKey errors'),
+  ...withParent('ApiKeySetEnabledPayload', 'apiKey errors'),
+
+  ...userError('InvalidInput'),
+  ...userError('NotFound'),
+  ...userError('Conflict'),
+  ...userError('ManagedByFile'),
+  ...userError('SetupNotOpen'),
+  ...userError('WrongCredentials'),
+  ...userError('TooManyAttempts'),
+  ...userError('SessionEnded'),
+}
+
+function withParent(type: string, fields: string): Record<string, Rule> {
+  return Object.fromEntries(
+    fields
+      .trim()
+      .split(/\s+/)
+      .map((field) => [`${type}.${field}`, 'with-parent']),
+  )
+}
+
+function connection(type: string): Record<string, Rule> {
+  return { ...withParent(`${type}Connection`, 'edges nodes pageInfo'), ...withParent(`${type}Edge`, 'cursor node') }
+}
+
+function userError(type: string): Record<string, Rule> {
+  return withParent(type, 'message path')
+}

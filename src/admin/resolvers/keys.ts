@@ -1,0 +1,114 @@
+import { scopeOf, visibleTenants } from '../../core/access/principal.ts'
+import { type Key, keyState } from '../../core/keys/keys.ts'
+import type { Resolvers } from '../../generated/graphql.ts'
+import { connectionOf, limitOf, positionIn } from '../connections.ts'
+import { type AdminContext, actorOf, viewerOf } from '../context.ts'
+import { badInput, notFound, payloadError } from '../errors.ts'
+import { fromGlobalId, idOf, toGlobalId } from '../global-ids.ts'
+import { scopeFrom, searchOf } from './access.ts'
+import { found } from './tenants.ts'
+
+const states = { active: 'ACTIVE', disabled: 'DISABLED', expired: 'EXPIRED', revoked: 'REVOKED' } as const
+const managers = { system: 'SYSTEM', file: 'FILE', admin: 'ADMIN', operator: 'OPERATOR' } as const
+
+export const keyResolvers: Resolvers = {
+  Query: {
+    async apiKeys(_root, { first, after, filter }, context) {
+      const [createdAt, id] = positionIn(after, 2) ?? []
+      const tag = filter?.tag
+      const page = await context.keys.list({
+        visible: visibleTenants(viewerOf(context).grants),
+        ...ownerIds(filter?.ownerId),
+        search: searchOf(filter?.search),
+        tag: tag ? { key: tag.name, value: tag.value } : undefined,
+        after: createdAt !== undefined && id !== undefined ? { createdAt, id } : undefined,
+        limit: limitOf(first) - 1,
+      })
+      const connection = connectionOf(
+        page.keys.map((key, index) => ({ key, cursor: page.cursors[index] })),
+        first,
+        ({ cursor }) => [cursor?.createdAt ?? '', cursor?.id ?? ''],
+        ({ key }) => key,
+      )
+      return { ...connection, pageInfo: { ...connection.pageInfo, hasNextPage: page.next !== undefined } }
+    },
+  },
+
+  Mutation: {
+    async apiKeyCreate(_root, { input }, context) {
+      const scope = input.ownerId ? await scopeFrom(input.ownerId, context) : undefined
+      if (!context.may('editor', scope) || !scope || scope.kind === 'global') {
+        return { apiKey: null, secret: null, errors: [notFound('organization or team', 'ownerId')] }
+      }
+      const { name, allowedModels, expiresAt, description, tags } = input
+      const made = await context.keys.create(
+        {
+          name,
+          organization: { id: scope.organizationId },
+          team: scope.kind === 'team' ? { id: scope.teamId } : undefined,
+          allowedModels: allowedModels ?? undefined,
+          expiresAtMs: expiresAt?.getTime(),
+          description: description ?? undefined,
+          tags: Object.fromEntries((tags ?? []).map((tag) => [tag.name, tag.value])),
+        },
+        actorOf(context),
+      )
+      return made.ok
+        ? { apiKey: made.key, secret: made.secret, errors: [] }
+        : { apiKey: null, secret: null, errors: made.refusals.map(payloadError) }
+    },
+    async apiKeyRevoke(_root, { input }, context) {
+      const key = await editableKey(input.apiKeyId, context)
+      if (!key) return { apiKey: null, errors: [notFound('key', 'apiKeyId')] }
+      const changed = await context.keys.revoke(key.id, actorOf(context))
+      return changed.ok
+        ? { apiKey: changed.key, errors: [] }
+        : { apiKey: null, errors: changed.refusals.map(payloadError) }
+    },
+    async apiKeySetEnabled(_root, { input }, context) {
+      const key = await editableKey(input.apiKeyId, context)
+      if (!key) return { apiKey: null, errors: [notFound('key', 'apiKeyId')] }
+      const changed = await context.keys.setEnabled(key.id, input.enabled, actorOf(context))
+      return changed.ok
+        ? { apiKey: changed.key, errors: [] }
+        : { apiKey: null, errors: changed.refusals.map(payloadError) }
+    },
+  },
+
+  ApiKey: {
+    id: ({ id }) => toGlobalId('ApiKey', id),
+    organization: ({ organization }, _args, { loaders }) => found(loaders.organizations.load(organization.id)),
+    team: ({ team }, _args, { loaders }) => (team ? found(loaders.teams.load(team.id)) : null),
+    state: (key, _args, { clock }) => states[keyState(key, clock.nowMs())],
+    allowedModels: ({ allowedModels }) => (allowedModels ? [...allowedModels] : null),
+    expiresAt: ({ expiresAtMs }) => dateOf(expiresAtMs),
+    revokedAt: ({ revokedAtMs }) => dateOf(revokedAtMs),
+    createdAt: ({ createdAtMs }) => new Date(createdAtMs),
+    description: ({ description }) => description ?? null,
+    tags: ({ tags }) => tagsOf(tags),
+    managedBy: ({ managedBy }) => managers[managedBy],
+  },
+}
+
+async function editableKey(globalId: string, context: AdminContext): Promise<Key | undefined> {
+  const id = idOf('ApiKey', globalId)
+  const key = id === undefined ? undefined : await context.keys.get(id)
+  return context.may('editor', key && scopeOf(key.organization.id, key.team?.id)) ? key : undefined
+}
+
+const dateOf = (ms: number | undefined): Date | null => (ms === undefined ? null : new Date(ms))
+
+export const tagsOf = (tags: Readonly<Record<string, string>>): { name: string; value: string }[] =>
+  Object.entries(tags).map(([name, value]) => ({ name, value }))
+
+/** What the viewer may not see in it is left out by the query itself. */
+export function ownerIds(globalId: string | null | undefined): {
+  organizationId?: string | undefined
+  teamId?: string | undefined
+} {
+  if (!globalId) return {}
+  const owner = fromGlobalId(globalId)
+  if (owner?.type === 'Organization') return { organizationId: owner.id }
+  if (owner?.type === 'Team') return { teamId: owner.id }
+  throw badInput('ownerId is neither of an Organization nor of a Team.')
+}

@@ -1,0 +1,62 @@
+import { scopeOf, visibleTenants } from '../../core/access/principal.ts'
+import type { Resolvers } from '../../generated/graphql.ts'
+import { connectionOf, limitOf, positionIn } from '../connections.ts'
+import { actorOf, viewerOf } from '../context.ts'
+import { notFound, payloadError } from '../errors.ts'
+import { idOf, toGlobalId } from '../global-ids.ts'
+import { searchOf } from './access.ts'
+
+export const tenantResolvers: Resolvers = {
+  Query: {
+    async organizations(_root, { first, after, search }, context) {
+      const rows = await context.tenants.organizations({
+        visible: visibleTenants(viewerOf(context).grants),
+        search: searchOf(search),
+        after: positionIn(after, 1)?.[0],
+        limit: limitOf(first),
+      })
+      return connectionOf(
+        rows,
+        first,
+        ({ slug }) => [slug],
+        (organization) => organization,
+      )
+    },
+  },
+
+  Mutation: {
+    async organizationCreate(_root, { input }, context) {
+      const made = await context.administration.createOrganization(input, actorOf(context))
+      return made.ok
+        ? { organization: made.value, errors: [] }
+        : { organization: null, errors: [payloadError(made.refusal)] }
+    },
+    async teamCreate(_root, { input }, context) {
+      const id = idOf('Organization', input.organizationId)
+      const organization = id === undefined ? null : await context.loaders.organizations.load(id)
+      if (!context.may('admin', organization ? scopeOf(organization.id, null) : undefined) || !organization) {
+        return { team: null, errors: [notFound('organization', 'organizationId')] }
+      }
+      const { slug, name } = input
+      const draft = { organizationId: organization.id, slug, name }
+      const made = await context.administration.createTeam(draft, actorOf(context))
+      return made.ok ? { team: made.value, errors: [] } : { team: null, errors: [payloadError(made.refusal)] }
+    },
+  },
+
+  Organization: {
+    id: ({ id }) => toGlobalId('Organization', id),
+    teams: ({ id }, _args, { loaders }) => loaders.teamsOf.load(id),
+  },
+  Team: {
+    id: ({ id }) => toGlobalId('Team', id),
+    organization: ({ organizationId }, _args, { loaders }) => found(loaders.organizations.load(organizationId)),
+  },
+}
+
+/** Of what a foreign key names. */
+export async function found<Row>(row: Promise<Row | null>): Promise<Row> {
+  const read = await row
+  if (read === null) throw new Error('A row that another one names is not there.')
+  return read
+}

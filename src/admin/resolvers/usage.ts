@@ -1,0 +1,93 @@
+import { visibleTenants } from '../../core/access/principal.ts'
+import { formatUsd } from '../../core/money.ts'
+import type { UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
+import type { Resolvers } from '../../generated/graphql.ts'
+import { connectionOf, limitOf, positionIn } from '../connections.ts'
+import { viewerOf } from '../context.ts'
+import { badInput } from '../errors.ts'
+import { idOf, toGlobalId } from '../global-ids.ts'
+import { ownerIds, tagsOf } from './keys.ts'
+import { found } from './tenants.ts'
+
+const rowsMax = 1_000
+
+const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
+
+function keyIdOf(globalId: string | null | undefined): string | undefined {
+  if (!globalId) return undefined
+  const id = idOf('ApiKey', globalId)
+  if (id === undefined) throw badInput('apiKeyId is not of an ApiKey.')
+  return id
+}
+
+export const usageResolvers: Resolvers = {
+  Query: {
+    async usageRecords(_root, { first, after, filter }, context) {
+      const [reservedAtText, requestId] = positionIn(after, 2) ?? []
+      const cost = filter?.costAtLeastNanoUsd
+      const rows = await context.usage.records({
+        visible: visibleTenants(viewerOf(context).grants),
+        filter: {
+          since: filter?.since ?? undefined,
+          until: filter?.until ?? undefined,
+          ...ownerIds(filter?.ownerId),
+          keyId: keyIdOf(filter?.apiKeyId),
+          provider: filter?.provider ?? undefined,
+          model: filter?.model ?? undefined,
+          alias: filter?.alias ?? undefined,
+          tag: filter?.tag ?? undefined,
+          failed: filter?.failed ?? undefined,
+          costAtLeastNano: cost === null || cost === undefined ? undefined : BigInt(cost),
+        },
+        after: reservedAtText !== undefined && requestId !== undefined ? { reservedAtText, requestId } : undefined,
+        limit: limitOf(first),
+      })
+      return connectionOf(
+        rows,
+        first,
+        (row) => [row.reservedAtText, row.requestId],
+        (row) => row,
+      )
+    },
+    async usageStatistics(_root, { since, until, interval, by, ownerId, apiKeyId }, context) {
+      const rows = await context.usage.sums({
+        visible: visibleTenants(viewerOf(context).grants),
+        since,
+        until: until ?? new Date(context.clock.nowMs()),
+        interval: interval.toLowerCase() as UsageInterval,
+        by: by.map((dimension) => dimension.toLowerCase() as UsageDimension),
+        organizationId: undefined,
+        teamId: undefined,
+        ...ownerIds(ownerId),
+        keyId: keyIdOf(apiKeyId),
+        limit: rowsMax + 1,
+      })
+      return { rows: rows.slice(0, rowsMax), isTruncated: rows.length > rowsMax }
+    },
+  },
+
+  UsageRecord: {
+    id: ({ requestId }) => toGlobalId('UsageRecord', requestId),
+    organization: ({ organizationId }, _args, { loaders }) => found(loaders.organizations.load(organizationId)),
+    team: ({ teamId }, _args, { loaders }) => (teamId ? loaders.teams.load(teamId) : null),
+    apiKey: ({ keyId }, _args, { loaders }) => loaders.keys.load(keyId),
+    callerApiKey: ({ callerKeyId }, _args, { loaders }) => (callerKeyId ? loaders.keys.load(callerKeyId) : null),
+    cost: ({ costNano }) => money(costNano),
+    reserved: ({ reservedNano }) => money(reservedNano),
+    tags: ({ tags }) => tagsOf(tags),
+    attempts: (call, _args, { loaders }) => loaders.attempts.load(call),
+    ledgerEntries: (call, _args, { loaders }) => loaders.ledgerEntries.load(call),
+  },
+  UsageAttempt: {
+    units: ({ units }) => Object.entries(units).map(([kind, count]) => ({ kind, count: String(count) })),
+    cost: ({ costNano }) => money(costNano),
+  },
+  LedgerEntry: { amount: ({ amountNano }) => money(amountNano) },
+  UsageSums: {
+    organization: ({ organizationId }, _args, { loaders }) =>
+      organizationId ? loaders.organizations.load(organizationId) : null,
+    team: ({ teamId }, _args, { loaders }) => (teamId ? loaders.teams.load(teamId) : null),
+    apiKey: ({ keyId }, _args, { loaders }) => (keyId ? loaders.keys.load(keyId) : null),
+    cost: ({ costNano }) => money(costNano),
+  },
+}

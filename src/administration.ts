@@ -1,0 +1,92 @@
+import type { AddressInfo } from 'node:net'
+import type { EnvironmentSettings } from './config/environment.ts'
+import { createAccessTokens } from './core/access/access-tokens.ts'
+import { createAdministrationStore } from './core/access/administration.store.ts'
+import { createAdministration } from './core/access/administration.ts'
+import { createAuditEvents } from './core/access/audit-events.store.ts'
+import { createPasswords } from './core/access/passwords.ts'
+import { createSignInStore } from './core/access/sign-in.store.ts'
+import { createSignIn, type SignIn } from './core/access/sign-in.ts'
+import { createListedModels } from './core/catalog/listed-models.store.ts'
+import type { DatabaseClock } from './core/clock.ts'
+import type { Pools } from './core/db/pools.ts'
+import type { EventBus } from './core/events/event-bus.ts'
+import { createUuidV7Source } from './core/ids.ts'
+import { createKeyDigester } from './core/keys/key-digest.ts'
+import { createKeyStore } from './core/keys/keys.store.ts'
+import { createKeys } from './core/keys/keys.ts'
+import type { Log } from './core/log.ts'
+import type { MasterKeys } from './core/secrets/open-keyring.store.ts'
+import { StartRefusal } from './core/start-refusal.ts'
+import { createUsageReports } from './core/usage/usage-reports.store.ts'
+import { portRefusal } from './port-refusal.ts'
+
+/** The admin plane of one start of the gateway, however many processes serve calls. */
+export interface AdminPlane {
+  readonly address: AddressInfo
+  /** The path and token by which the first administrator comes in, once; undefined when there is one. */
+  readonly setupToken: string | undefined
+  close(): Promise<void>
+}
+
+export interface AdminPlaneDeps {
+  settings: EnvironmentSettings
+  pools: Pools
+  clock: DatabaseClock
+  masters: MasterKeys
+  keyPepper: Buffer
+  events: EventBus
+  log: Log
+}
+
+/** @throws StartRefusal when the port is taken, or the first administrator cannot be made as the environment has it */
+export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> {
+  const { settings, pools, clock, masters, keyPepper, events, log } = deps
+  // Apollo takes longer to load than all of the rest.
+  const { createAdminServer } = await import('./admin/server.ts')
+  const ids = createUuidV7Source()
+  const passwords = createPasswords()
+  const tokens = createAccessTokens([masters.current, ...masters.others], clock)
+  const store = createSignInStore(pools.admin)
+  const signIn = createSignIn({ store, passwords, tokens, masterKey: masters.current, clock, newId: ids })
+  const tenants = createAdministrationStore(pools.admin)
+  const server = await createAdminServer({
+    services: {
+      signIn,
+      administration: createAdministration({ store: tenants, passwords, clock, newId: ids }),
+      tenants,
+      keys: createKeys({
+        store: createKeyStore(pools.admin),
+        digester: createKeyDigester([keyPepper]),
+        clock,
+        newId: ids,
+        changed: (keyId) => events.publish({ type: 'key-changed', keyId }),
+      }),
+      usage: createUsageReports(pools.admin),
+      audit: createAuditEvents(pools.admin),
+      models: createListedModels(pools.admin),
+      clock,
+    },
+    tokens,
+    ids,
+    log,
+    origins: settings.adminOrigins,
+  })
+  const setupToken = await openFirstAccess(signIn, settings)
+  const address = await server.listen(settings.host, settings.adminPort).catch(portRefusal('LLMGW_ADMIN_PORT'))
+  return { address, setupToken, close: () => server.close() }
+}
+
+/** Nobody has a password by default: the first one comes from the environment, or by a link that works once. */
+async function openFirstAccess(signIn: SignIn, settings: EnvironmentSettings): Promise<string | undefined> {
+  if (await signIn.hasAdministrator()) return undefined
+  const { bootstrapAdmin } = settings
+  if (!bootstrapAdmin) return signIn.openSetup()
+  const { email, password } = bootstrapAdmin
+  const made = await signIn.createFirst(
+    { email, displayName: email, password: password.reveal(), setupToken: undefined },
+    { address: 'environment', userAgent: '', requestId: undefined },
+  )
+  if (made.ok || made.reason === 'already_set_up') return undefined
+  throw new StartRefusal('configuration_rejected', `The first administrator cannot be made: ${made.message}`)
+}

@@ -1,0 +1,86 @@
+import type { Pool } from 'pg'
+import type { StoredRateTable } from '../pricing/price.ts'
+
+/** Models as people look at them, each with its price in force. */
+export interface ListedModels {
+  /** By catalog, then by name. */
+  list(query: ModelQuery): Promise<ListedModel[]>
+  byId(ids: readonly string[]): Promise<ListedModel[]>
+}
+
+export interface ModelQuery {
+  search: string | undefined
+  catalog: string | undefined
+  /** Names in `models.features`. */
+  features: readonly string[]
+  after: { catalog: string; name: string; id: string } | undefined
+  limit: number
+}
+
+export interface ListedModel {
+  id: string
+  catalog: string
+  name: string
+  displayName: string | null
+  mode: string
+  contextWindowTokens: number | null
+  maxOutputTokens: number | null
+  inputModalities: readonly string[]
+  outputModalities: readonly string[]
+  features: Readonly<Record<string, unknown>>
+  deprecationDate: string | null
+  managedBy: 'catalog' | 'file' | 'admin'
+  createdAt: Date
+  price: ListedPrice | null
+}
+
+export interface ListedPrice {
+  id: string
+  version: number
+  source: 'genai-prices' | 'litellm' | 'file' | 'admin'
+  effectiveFrom: string
+  effectiveUntil: string | null
+  rates: { tables: StoredRateTable[] }
+}
+
+const selectModels = `
+  select m.id, m.catalog, m.name, m.display_name as "displayName", m.mode,
+    m.context_window_tokens as "contextWindowTokens", m.max_output_tokens as "maxOutputTokens",
+    m.input_modalities as "inputModalities", m.output_modalities as "outputModalities", m.features,
+    m.deprecation_date::text as "deprecationDate", m.managed_by as "managedBy", m.created_at as "createdAt",
+    (
+      select json_build_object('id', p.id, 'version', p.version, 'source', p.source, 'effectiveFrom', p.effective_from,
+        'effectiveUntil', p.effective_until, 'rates', p.rates)
+      from model_prices p
+      where p.model_id = m.id and p.effective_from <= clock_timestamp()
+        and (p.effective_until is null or p.effective_until > clock_timestamp())
+      order by p.version desc limit 1
+    ) as price
+  from models m`
+
+export function createListedModels(pool: Pool): ListedModels {
+  return {
+    async list({ search, catalog, features, after, limit }) {
+      const { rows } = await pool.query<ListedModel>(
+        `${selectModels}
+         where ($1::text is null or m.name ilike $1) and ($2::text is null or m.catalog = $2)
+           and m.features @> $3::jsonb and ($4::text is null or (m.catalog, m.name, m.id) > ($4, $5, $6::uuid))
+         order by m.catalog, m.name, m.id limit $7`,
+        [
+          search === undefined ? null : `%${search.replace(/[\\%_]/g, '\\$&')}%`,
+          catalog ?? null,
+          JSON.stringify(Object.fromEntries(features.map((name) => [name, true]))),
+          after?.catalog ?? null,
+          after?.name ?? null,
+          after?.id ?? null,
+          limit,
+        ],
+      )
+      return rows
+    },
+    async byId(ids) {
+      const { rows } = await pool.query<ListedModel>(`${selectModels} where m.id = any ($1)`, [ids])
+      return rows
+    },
+  }
+}
