@@ -106,6 +106,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               Team: '../core/access/administration.store.ts#Team as TeamParent',
               UsageAttempt: '../core/usage/usage-reports.store.ts#ReportedAttempt',
               UsageRecord: '../core/usage/usage-reports.store.ts#ReportedCall',
+              UsageTotals: '../admin/usage-feed.ts#UsageDifference',
               UsageSums: '../core/usage/usage-reports.store.ts#UsageSums as UsageSumsParent',
               Viewer: '../core/access/principal.ts#Principal',
               ...Object.fromEntries(payloadErrors.map((type) => [type, '../admin/errors.ts#PayloadError'])),

@@ -43,13 +43,17 @@ export interface AdminPlaneDeps {
 export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> {
   const { settings, pools, clock, masters, keyPepper, events, log } = deps
   // Apollo takes longer to load than all of the rest.
-  const { createAdminServer } = await import('./admin/server.ts')
+  const [{ createAdminServer }, { createUsageFeed }] = await Promise.all([
+    import('./admin/server.ts'),
+    import('./admin/usage-feed.ts'),
+  ])
   const ids = createUuidV7Source()
   const passwords = createPasswords()
   const tokens = createAccessTokens([masters.current, ...masters.others], clock)
   const store = createSignInStore(pools.admin)
   const signIn = createSignIn({ store, passwords, tokens, masterKey: masters.current, clock, newId: ids })
   const tenants = createAdministrationStore(pools.admin)
+  const usage = createUsageReports(pools.admin)
   const server = await createAdminServer({
     services: {
       signIn,
@@ -62,8 +66,9 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
         newId: ids,
         changed: (keyId) => events.publish({ type: 'key-changed', keyId }),
       }),
-      usage: createUsageReports(pools.admin),
+      usage,
       audit: createAuditEvents(pools.admin),
+      feed: createUsageFeed({ usage, log }),
       models: createListedModels(pools.admin),
       clock,
     },

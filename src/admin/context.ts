@@ -17,6 +17,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Actor, Key, Keys } from '../core/keys/keys.ts'
 import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
+import type { UsageFeed } from './usage-feed.ts'
 
 /** What resolvers call. */
 export interface AdminServices {
@@ -27,6 +28,7 @@ export interface AdminServices {
   usage: UsageReports
   audit: AuditEvents
   models: ListedModels
+  feed: UsageFeed
   clock: Clock
 }
 

@@ -23,6 +23,12 @@ export function guardSchema(schema: GraphQLSchema, policy: Readonly<Record<strin
         continue
       }
       if (rule === 'with-parent') continue
+      if (type === schema.getSubscriptionType()) {
+        const { subscribe } = field
+        field.subscribe = (source, args, context: AdminContext, info) =>
+          subscribe?.(source, args, admit(rule, context, []), info)
+        continue
+      }
       const resolve = field.resolve ?? defaultFieldResolver
       field.resolve = async (source, args, context: AdminContext, info) => {
         const asked: Role[] = []

@@ -53,6 +53,8 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Mutation.apiKeyRevoke': there('editor'),
   'Mutation.apiKeySetEnabled': there('editor'),
 
+  'Subscription.usageTotals': 'visible',
+
   ...withParent('Money', 'nanoUsd usd'),
   ...withParent('PageInfo', 'hasNextPage endCursor'),
   ...withParent('Viewer', 'kind name roles sessions'),
@@ -78,6 +80,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('UsageAttempt', 'number provider model outcome httpStatus errorCode billing units cost totalMs'),
   ...withParent('UsageUnits', 'kind count'),
   ...withParent('LedgerEntry', 'kind amount isOfBudgetPeriod createdAt'),
+  ...withParent('UsageTotals', 'since until requests failedRequests inputTokens outputTokens cost'),
   ...withParent('UsageStatistics', 'rows isTruncated'),
   ...withParent(
     'UsageSums',

@@ -11,6 +11,9 @@ export interface RefreshCookie {
   readonly isFromOurPages: boolean
 }
 
+/** Of what is no answer to a request, and can set none. */
+export const noCookie: RefreshCookie = { isFromOurPages: false, read: () => undefined, set() {}, clear() {} }
+
 const name = '__Host-llmgw-refresh'
 const attributes = 'Path=/; HttpOnly; Secure; SameSite=Strict'
 const lifeS = 12 * 3_600

@@ -6,6 +6,8 @@ import { makeExecutableSchema } from '@graphql-tools/schema'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { GraphQLError, type GraphQLSchema } from 'graphql'
 import type { AccessTokens } from '../core/access/access-tokens.ts'
+import type { Principal } from '../core/access/principal.ts'
+import type { Client } from '../core/access/sign-in.ts'
 import type { IdSource } from '../core/ids.ts'
 import type { Log } from '../core/log.ts'
 import { type AdminContext, type AdminServices, createLoaders } from './context.ts'
@@ -13,7 +15,7 @@ import { checkDocument } from './document-limits.ts'
 import { adminError, unauthenticated } from './errors.ts'
 import { guardSchema } from './guard.ts'
 import { policy, type Rule } from './policy.ts'
-import { refreshCookie } from './refresh-cookie.ts'
+import { noCookie, type RefreshCookie, refreshCookie } from './refresh-cookie.ts'
 import { accessResolvers } from './resolvers/access.ts'
 import { auditResolvers } from './resolvers/audit.ts'
 import { keyResolvers } from './resolvers/keys.ts'
@@ -22,6 +24,7 @@ import { nodeResolvers } from './resolvers/node.ts'
 import { tenantResolvers } from './resolvers/tenants.ts'
 import { usageResolvers } from './resolvers/usage.ts'
 import { scalars } from './scalars.ts'
+import { openSubscriptions } from './subscriptions.ts'
 
 /** The door of administrators: one GraphQL API, and the keys that verify its tokens. */
 export interface AdminServer {
@@ -96,25 +99,22 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
   })
   await apollo.start()
 
+  const contextFor = (viewer: Principal | undefined, client: Client, cookie: RefreshCookie): AdminContext => ({
+    ...services,
+    viewer,
+    client,
+    cookie,
+    loaders: createLoaders(services, viewer),
+    may: () => {
+      throw new Error('Only a field whose rule is about an object asks for a role there.')
+    },
+  })
   const contextOf = async (request: FastifyRequest, reply: FastifyReply): Promise<AdminContext> => {
     const { authorization } = request.headers
     const found = authorization === undefined ? undefined : await services.signIn.principalOf(bearerIn(authorization))
     if (authorization !== undefined && !found) throw unauthenticated()
-    const viewer = found?.principal
-    return {
-      ...services,
-      viewer,
-      client: {
-        address: request.ip,
-        userAgent: (request.headers['user-agent'] ?? '').slice(0, 300),
-        requestId: request.id,
-      },
-      cookie: refreshCookie(request, reply, origins),
-      loaders: createLoaders(services, viewer),
-      may: () => {
-        throw new Error('Only a field whose rule is about an object asks for a role there.')
-      },
-    }
+    const client = { address: request.ip, userAgent: userAgentOf(request.headers), requestId: request.id }
+    return contextFor(found?.principal, client, refreshCookie(request, reply, origins))
   }
 
   const server = Fastify({
@@ -161,6 +161,21 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
     return reply.code(status).send({ errors: [{ message }] })
   })
 
+  const subscriptions = openSubscriptions({
+    server: server.server,
+    schema,
+    signIn: services.signIn,
+    contextOf: (viewer, { socket, headers }) =>
+      contextFor(
+        viewer,
+        { address: socket.remoteAddress ?? '', userAgent: userAgentOf(headers), requestId: ids(clock.nowMs()) },
+        noCookie,
+      ),
+    origins,
+    tokensMax,
+    log,
+  })
+
   return {
     async listen(host, port) {
       await server.listen({ host, port })
@@ -169,11 +184,16 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
       return address
     },
     async close() {
+      services.feed.close()
+      await subscriptions.close()
       await server.close()
       await apollo.stop()
     },
   }
 }
+
+const userAgentOf = (headers: { 'user-agent'?: string | undefined }): string =>
+  (headers['user-agent'] ?? '').slice(0, 300)
 
 /** @returns what stands behind "Bearer", or nothing that is a token */
 const bearerIn = (authorization: string): string => /^Bearer ([\w.-]+)$/.exec(authorization)?.[1] ?? ''

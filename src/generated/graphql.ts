@@ -6,6 +6,7 @@ import type { AuditEvent as AuditEventParent } from '../core/access/audit-events
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
 import type { ViewerSession } from '../admin/resolvers/access.ts';
+import type { UsageDifference } from '../admin/usage-feed.ts';
 import type { Principal } from '../core/access/principal.ts';
 import type { PayloadError } from '../admin/errors.ts';
 import type { AdminContext } from '../admin/context.ts';
@@ -915,6 +916,23 @@ export type SetupNotOpen = UserError & {
   path: Array<Scalars['String']['output']>;
 };
 
+export type Subscription = {
+  __typename?: 'Subscription';
+  /**
+   * What calls have come to since the event before, one event an interval, for as long as the viewer's session lasts. The
+   * first event comes after the first interval. Nothing is left out and nothing comes twice: sums over all events are the
+   * difference of the ledger.
+   */
+  usageTotals: UsageTotals;
+};
+
+
+export type SubscriptionUsageTotalsArgs = {
+  apiKeyId?: InputMaybe<Scalars['ID']['input']>;
+  intervalSeconds?: Scalars['Int']['input'];
+  ownerId?: InputMaybe<Scalars['ID']['input']>;
+};
+
 /** A name and a value that a key carries, and its usage with it. */
 export type Tag = {
   __typename?: 'Tag';
@@ -1164,6 +1182,20 @@ export type UsageSums = {
   requests: Scalars['BigInt']['output'];
   /** Null unless asked for, and for keys without a team. */
   team?: Maybe<Team>;
+};
+
+/** What the calls of a while have come to. Later adjustments count when they are made, so a figure may be negative. */
+export type UsageTotals = {
+  __typename?: 'UsageTotals';
+  cost: Money;
+  failedRequests: Scalars['BigInt']['output'];
+  inputTokens: Scalars['BigInt']['output'];
+  outputTokens: Scalars['BigInt']['output'];
+  requests: Scalars['BigInt']['output'];
+  /** When the event before was; what it says is not in here. */
+  since: Scalars['DateTime']['output'];
+  /** When these were read. */
+  until: Scalars['DateTime']['output'];
 };
 
 /** So many units of a kind. */
@@ -1467,6 +1499,7 @@ export type ResolversTypes = {
   SessionSignInPayload: ResolverTypeWrapper<Omit<SessionSignInPayload, 'errors'> & { errors: Array<ResolversTypes['SessionSignInError']> }>;
   SetupNotOpen: ResolverTypeWrapper<PayloadError>;
   String: ResolverTypeWrapper<Scalars['String']['output']>;
+  Subscription: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Tag: ResolverTypeWrapper<Tag>;
   TagInput: TagInput;
   Team: ResolverTypeWrapper<TeamParent>;
@@ -1484,6 +1517,7 @@ export type ResolversTypes = {
   UsageRecordEdge: ResolverTypeWrapper<Omit<UsageRecordEdge, 'node'> & { node: ResolversTypes['UsageRecord'] }>;
   UsageStatistics: ResolverTypeWrapper<Omit<UsageStatistics, 'rows'> & { rows: Array<ResolversTypes['UsageSums']> }>;
   UsageSums: ResolverTypeWrapper<UsageSumsParent>;
+  UsageTotals: ResolverTypeWrapper<UsageDifference>;
   UsageUnits: ResolverTypeWrapper<UsageUnits>;
   UserError: ResolverTypeWrapper<ResolversInterfaceTypes<ResolversTypes>['UserError']>;
   Viewer: ResolverTypeWrapper<Principal>;
@@ -1581,6 +1615,7 @@ export type ResolversParentTypes = {
   SessionSignInPayload: Omit<SessionSignInPayload, 'errors'> & { errors: Array<ResolversParentTypes['SessionSignInError']> };
   SetupNotOpen: PayloadError;
   String: Scalars['String']['output'];
+  Subscription: Record<PropertyKey, never>;
   Tag: Tag;
   TagInput: TagInput;
   Team: TeamParent;
@@ -1595,6 +1630,7 @@ export type ResolversParentTypes = {
   UsageRecordEdge: Omit<UsageRecordEdge, 'node'> & { node: ResolversParentTypes['UsageRecord'] };
   UsageStatistics: Omit<UsageStatistics, 'rows'> & { rows: Array<ResolversParentTypes['UsageSums']> };
   UsageSums: UsageSumsParent;
+  UsageTotals: UsageDifference;
   UsageUnits: UsageUnits;
   UserError: ResolversInterfaceTypes<ResolversParentTypes>['UserError'];
   Viewer: Principal;
@@ -2015,6 +2051,10 @@ export type SetupNotOpenResolvers<ContextType = AdminContext, ParentType extends
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
+export type SubscriptionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Subscription'] = ResolversParentTypes['Subscription']> = {
+  usageTotals?: SubscriptionResolver<ResolversTypes['UsageTotals'], "usageTotals", ParentType, ContextType, RequireFields<SubscriptionUsageTotalsArgs, 'intervalSeconds'>>;
+};
+
 export type TagResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Tag'] = ResolversParentTypes['Tag']> = {
   name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   value?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -2126,6 +2166,16 @@ export type UsageSumsResolvers<ContextType = AdminContext, ParentType extends Re
   team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
 };
 
+export type UsageTotalsResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['UsageTotals'] = ResolversParentTypes['UsageTotals']> = {
+  cost?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  failedRequests?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
+  inputTokens?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
+  outputTokens?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
+  requests?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
+  since?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  until?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
 export type UsageUnitsResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['UsageUnits'] = ResolversParentTypes['UsageUnits']> = {
   count?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
   kind?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -2220,6 +2270,7 @@ export type Resolvers<ContextType = AdminContext> = {
   SessionSignInError?: SessionSignInErrorResolvers<ContextType>;
   SessionSignInPayload?: SessionSignInPayloadResolvers<ContextType>;
   SetupNotOpen?: SetupNotOpenResolvers<ContextType>;
+  Subscription?: SubscriptionResolvers<ContextType>;
   Tag?: TagResolvers<ContextType>;
   Team?: TeamResolvers<ContextType>;
   TeamCreateError?: TeamCreateErrorResolvers<ContextType>;
@@ -2231,6 +2282,7 @@ export type Resolvers<ContextType = AdminContext> = {
   UsageRecordEdge?: UsageRecordEdgeResolvers<ContextType>;
   UsageStatistics?: UsageStatisticsResolvers<ContextType>;
   UsageSums?: UsageSumsResolvers<ContextType>;
+  UsageTotals?: UsageTotalsResolvers<ContextType>;
   UsageUnits?: UsageUnitsResolvers<ContextType>;
   UserError?: UserErrorResolvers<ContextType>;
   Viewer?: ViewerResolvers<ContextType>;

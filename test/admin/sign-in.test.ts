@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -121,10 +122,10 @@ describe('an access token', () => {
     }
     const publicKey = Buffer.from(keys[0]?.x ?? '', 'base64url')
     const hmac = await new SignJWT(payload).setProtectedHeader({ ...header, alg: 'HS256' }).sign(publicKey)
-    const own = await crypto.subtle.generateKey('Ed25519', true, ['sign', 'verify'])
+    const own = generateKeyPairSync('ed25519')
     const foreign = await new SignJWT(payload).setProtectedHeader({ ...header, alg: 'EdDSA' }).sign(own.privateKey)
     const withKey = await new SignJWT(payload)
-      .setProtectedHeader({ ...header, alg: 'EdDSA', jwk: await crypto.subtle.exportKey('jwk', own.publicKey) as never })
+      .setProtectedHeader({ ...header, alg: 'EdDSA', jwk: own.publicKey.export({ format: 'jwk' }) as never })
       .sign(own.privateKey)
     const forged = [
       `${head}.${encoded({ ...payload, sub: 'somebody-else' })}.${signature}`,
@@ -185,7 +186,9 @@ describe('a session', () => {
     expect([await isIn(one), await isIn(two)]).toEqual([false, true])
     const { data } = await askAdmin(gateway, '{ viewer { sessions { id isCurrent } } }', { token: two })
     const current = data.viewer.sessions.find((session: { isCurrent: boolean }) => session.isCurrent)
-    await askAdmin(gateway, `mutation { sessionEnd(input: { sessionId: "${current.id}" }) { ended } }`, { token: three })
+    await askAdmin(gateway, `mutation { sessionEnd(input: { sessionId: "${current.id}" }) { ended } }`, {
+      token: three,
+    })
     expect([await isIn(two), await isIn(three)]).toEqual([false, true])
     const everywhere = await askAdmin(gateway, 'mutation { sessionSignOutEverywhere { ended } }', { token: three })
     expect(everywhere.data.sessionSignOutEverywhere.ended).toBeGreaterThan(0)
@@ -225,7 +228,9 @@ describe('a session', () => {
       )
     expect((await disable('leaver@example.com')).data.adminUserSetEnabled.errors).toEqual([])
     expect(await isIn(token)).toBe(false)
-    expect((await signIn(gateway, 'leaver@example.com', 'password of leaver')).data.sessionSignIn.accessToken).toBeNull()
+    expect(
+      (await signIn(gateway, 'leaver@example.com', 'password of leaver')).data.sessionSignIn.accessToken,
+    ).toBeNull()
     const last = await disable(administrator.email)
     expect(last.data.adminUserSetEnabled).toEqual({ adminUser: null, errors: [{ __typename: 'Conflict' }] })
     expect(await isIn(root)).toBe(true)

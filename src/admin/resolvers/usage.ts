@@ -6,12 +6,19 @@ import { connectionOf, limitOf, positionIn } from '../connections.ts'
 import { viewerOf } from '../context.ts'
 import { badInput } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
+import type { UsageDifference } from '../usage-feed.ts'
 import { ownerIds, tagsOf } from './keys.ts'
 import { found } from './tenants.ts'
 
 const rowsMax = 1_000
+const intervalSecondsMax = 60
 
 const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
+
+function intervalIn(seconds: number): number {
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= intervalSecondsMax) return seconds
+  throw badInput(`intervalSeconds must be a whole number from 1 to ${intervalSecondsMax}.`)
+}
 
 function keyIdOf(globalId: string | null | undefined): string | undefined {
   if (!globalId) return undefined
@@ -65,6 +72,24 @@ export const usageResolvers: Resolvers = {
       return { rows: rows.slice(0, rowsMax), isTruncated: rows.length > rowsMax }
     },
   },
+
+  Subscription: {
+    usageTotals: {
+      subscribe(_root, { intervalSeconds, ownerId, apiKeyId }, context) {
+        const { grants } = viewerOf(context)
+        return context.feed.subscribe({
+          visible: visibleTenants(grants),
+          intervalS: intervalIn(intervalSeconds),
+          organizationId: undefined,
+          teamId: undefined,
+          ...ownerIds(ownerId),
+          keyId: keyIdOf(apiKeyId),
+        })
+      },
+      resolve: (difference: UsageDifference) => difference,
+    },
+  },
+  UsageTotals: { cost: ({ costNano }) => money(costNano.toString()) },
 
   UsageRecord: {
     id: ({ requestId }) => toGlobalId('UsageRecord', requestId),

@@ -201,12 +201,12 @@ async function changeKey(
       'id',
     )
   }
-  const isDone =
-    action === 'key.revoke' ? before.revokedAtMs !== undefined : before.enabled === (action === 'key.enable')
-  if (isDone) return { ok: true, key: before, changed: false }
   if (action !== 'key.revoke' && before.revokedAtMs !== undefined) {
     return refusal('conflict', `The key "${before.name}" was revoked, and that is for good. Make a new one.`, 'id')
   }
+  const isDone =
+    action === 'key.revoke' ? before.revokedAtMs !== undefined : before.enabled === (action === 'key.enable')
+  if (isDone) return { ok: true, key: before, changed: false }
   await client.query(changeSql[action], [id])
   const after = await lockedKey(client, id)
   if (!after) throw new Error('The key that was just changed is not there.')

@@ -8,6 +8,8 @@ export interface UsageReports {
   recordsById(requestIds: readonly string[]): Promise<ReportedCall[]>
   attempts(calls: readonly CallKey[]): Promise<ReportedAttempt[]>
   ledgerEntries(calls: readonly CallKey[]): Promise<ReportedEntry[]>
+  /** Of all time, by the database's clock as of now: what is between two of these is what came between. */
+  totals(query: TotalsQuery): Promise<UsageTotals>
   /** From the rollups, the earliest first. */
   sums(query: SumsQuery): Promise<UsageSums[]>
 }
@@ -112,6 +114,18 @@ export interface SumsQuery {
   teamId: string | undefined
   keyId: string | undefined
   limit: number
+}
+
+export type TotalsQuery = Pick<SumsQuery, 'visible' | 'organizationId' | 'teamId' | 'keyId'>
+
+/** 64-bit integers as bigints, for somebody to subtract. */
+export interface UsageTotals {
+  at: Date
+  requests: bigint
+  failedRequests: bigint
+  inputTokens: bigint
+  outputTokens: bigint
+  costNano: bigint
 }
 
 export interface UsageSums {
@@ -246,6 +260,32 @@ export function createUsageReports(pool: Pool): UsageReports {
         keysOf(calls),
       )
       return rows
+    },
+
+    async totals({ visible, organizationId, teamId, keyId }) {
+      const conditions = new Conditions()
+      conditions.visible('r', visible)
+      conditions.add('r.organization_id = ?', organizationId)
+      conditions.add('r.team_id = ?', teamId)
+      conditions.add('r.key_id = ?', keyId)
+      const { rows } = await pool.query<{ at: Date } & Record<Exclude<keyof UsageTotals, 'at'>, string>>(
+        `select clock_timestamp() as at, coalesce(sum(r.requests), 0)::bigint as requests,
+           coalesce(sum(r.failed_requests), 0)::bigint as "failedRequests",
+           coalesce(sum(r.input_tokens), 0)::bigint as "inputTokens",
+           coalesce(sum(r.output_tokens), 0)::bigint as "outputTokens",
+           coalesce(sum(r.cost_nano), 0)::bigint as "costNano"
+         from monthly_usage_summary r ${conditions.where}`,
+        conditions.values,
+      )
+      const [row] = rows as [(typeof rows)[number]] // an aggregate gives one row
+      return {
+        at: row.at,
+        requests: BigInt(row.requests),
+        failedRequests: BigInt(row.failedRequests),
+        inputTokens: BigInt(row.inputTokens),
+        outputTokens: BigInt(row.outputTokens),
+        costNano: BigInt(row.costNano),
+      }
     },
 
     async sums({ visible, since, until, interval, by, organizationId, teamId, keyId, limit }) {
