@@ -69,9 +69,9 @@ export function openSubscriptions(deps: SubscriptionsDeps): Subscriptions {
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const { origin } = request.headers
     const isOurs = request.url?.split('?')[0] === '/graphql' && (origin === undefined || origins.has(origin))
-    if (!isOurs) return turnAway(socket, '403 Forbidden')
-    if (wss.clients.size >= socketsMax) return turnAway(socket, '503 Service Unavailable')
-    wss.handleUpgrade(request, socket, head, (opened) => wss.emit('connection', opened, request))
+    if (!isOurs) turnAway(socket, '403 Forbidden')
+    else if (wss.clients.size >= socketsMax) turnAway(socket, '503 Service Unavailable')
+    else wss.handleUpgrade(request, socket, head, (opened) => wss.emit('connection', opened, request))
   }
   server.on('upgrade', upgrade)
 

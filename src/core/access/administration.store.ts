@@ -1,6 +1,7 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../db/transaction.ts'
 import type { Actor, Refusal } from '../keys/keys.ts'
+import { type AuditedChange, recordAudit } from './audit-trail.store.ts'
 import type { Principal, Role, Scope, VisibleTenants } from './principal.ts'
 
 /** Tenants, accounts and what they may do, in SQL. A change and its audit event commit together or not at all. */
@@ -175,7 +176,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
       change(async (client) => {
         const { id, slug, name } = given
         await client.query('insert into organizations (id, slug, name) values ($1, $2, $3)', [id, slug, name])
-        await audit(client, given, 'organization.create', 'organization', id, undefined, { slug, name })
+        await audit(client, given, {
+          action: 'organization.create',
+          subjectKind: 'organization',
+          organizationId: id,
+          after: { slug, name },
+        })
         return changed(client, selectOrganization, 'o', id)
       }),
     insertTeam: (given) =>
@@ -183,7 +189,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
         const { id, organizationId, slug, name } = given
         const values = [id, organizationId, slug, name]
         await client.query('insert into teams (id, organization_id, slug, name) values ($1, $2, $3, $4)', values)
-        await audit(client, given, 'team.create', 'team', organizationId, undefined, { slug, name })
+        await audit(client, given, {
+          action: 'team.create',
+          subjectKind: 'team',
+          organizationId,
+          after: { slug, name },
+        })
         return changed(client, selectTeam, 't', id)
       }),
     insertUser: (given) =>
@@ -195,7 +206,11 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
           displayName,
           passwordHash,
         ])
-        await audit(client, given, 'admin_user.create', 'admin_user', undefined, undefined, { email, displayName })
+        await audit(client, given, {
+          action: 'admin_user.create',
+          subjectKind: 'admin_user',
+          after: { email, displayName },
+        })
         return changed(client, selectUser, 'u', id)
       }),
     setUserEnabled: (given) =>
@@ -219,7 +234,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
           }
           if (!(await hasAdministrator(client))) throw new LastAdministrator()
           const action = enabled ? 'admin_user.enable' : 'admin_user.disable'
-          await audit(client, given, action, 'admin_user', undefined, { enabled: isEnabled }, { enabled })
+          await audit(client, given, {
+            action,
+            subjectKind: 'admin_user',
+            before: { enabled: isEnabled },
+            after: { enabled },
+          })
         }
         return changed(client, selectUser, 'u', id)
       }).catch(refuseLastAdministrator),
@@ -231,9 +251,13 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
           'insert into admin_tokens (id, service_name, token_hash, expires_at) values ($1, $2, $3, $4)',
           [id, serviceName, tokenHash, expiresAt],
         )
-        await audit(client, given, 'admin_token.create', 'admin_token', undefined, undefined, {
-          serviceName,
-          expiresAt,
+        await audit(client, given, {
+          action: 'admin_token.create',
+          subjectKind: 'admin_token',
+          after: {
+            serviceName,
+            expiresAt,
+          },
         })
         return changed(client, selectServiceToken, 'k', id)
       }),
@@ -248,15 +272,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
             'update sessions set revoked_at = clock_timestamp() where admin_token_id = $1 and revoked_at is null',
             [given.id],
           )
-          await audit(
-            client,
-            given,
-            'admin_token.revoke',
-            'admin_token',
-            undefined,
-            { revoked: false },
-            { revoked: true },
-          )
+          await audit(client, given, {
+            action: 'admin_token.revoke',
+            subjectKind: 'admin_token',
+            before: { revoked: false },
+            after: { revoked: true },
+          })
         }
         const found = await changed<ServiceToken>(client, selectServiceToken, 'k', given.id)
         return found.ok ? found : refused('not_found', 'There is no such service token.', 'serviceTokenId')
@@ -278,7 +299,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
           ],
         )
         const organizationId = scope.kind === 'global' ? undefined : scope.organizationId
-        await audit(client, given, 'role.grant', kind, organizationId, undefined, { accountId, role, scope })
+        await audit(client, given, {
+          action: 'role.grant',
+          subjectKind: kind,
+          organizationId,
+          after: { accountId, role, scope },
+        })
         return changed(client, selectBinding, 'b', id)
       }),
     deleteBinding: (given) =>
@@ -290,7 +316,12 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
         if (!(await hasAdministrator(client))) throw new LastAdministrator()
         const { kind, accountId, role, scope } = found.value
         const organizationId = scope.kind === 'global' ? undefined : scope.organizationId
-        await audit(client, given, 'role.revoke', kind, organizationId, { accountId, role, scope }, undefined)
+        await audit(client, given, {
+          action: 'role.revoke',
+          subjectKind: kind,
+          organizationId,
+          before: { accountId, role, scope },
+        })
         return { ok: true, value: undefined }
       }).catch(refuseLastAdministrator),
   }
@@ -333,30 +364,5 @@ const refused = (code: Refusal['code'], message: string, ...path: string[]): { o
   refusal: { code, message, path },
 })
 
-async function audit(
-  client: PoolClient,
-  { id, auditId, actor }: Change,
-  action: string,
-  subjectKind: string,
-  organizationId: string | undefined,
-  before: object | undefined,
-  after: object | undefined,
-): Promise<void> {
-  await client.query(
-    `insert into audit_events
-       (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id, before, after)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-    [
-      auditId,
-      actor.kind,
-      actor.id ?? null,
-      action,
-      subjectKind,
-      id,
-      organizationId ?? null,
-      actor.requestId ?? null,
-      before ? JSON.stringify(before) : null,
-      after ? JSON.stringify(after) : null,
-    ],
-  )
-}
+const audit = (client: PoolClient, { id, auditId, actor }: Change, change: Omit<AuditedChange, 'subjectId'>) =>
+  recordAudit(client, { id: auditId, actor }, { ...change, subjectId: id })

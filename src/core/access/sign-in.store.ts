@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../db/transaction.ts'
-import type { Actor } from '../keys/keys.ts'
+import { type AuditEntry, recordAudit } from './audit-trail.store.ts'
 import type { Principal, Role, RoleGrant } from './principal.ts'
 import { scopeOf } from './principal.ts'
 
@@ -87,11 +87,6 @@ export interface SessionRow {
   expiresAt: Date
   clientAddress: string | null
   userAgent: string | null
-}
-
-export interface AuditEntry {
-  id: string
-  actor: Actor
 }
 
 export interface FirstAdministrator {
@@ -216,8 +211,13 @@ export function createSignInStore(pool: Pool): SignInStore {
           `update ${table} set ${used} = clock_timestamp(), ${secret} = coalesce($2, ${secret}) where id = $1`,
           [session.accountId, rehashed ?? null],
         )
-        await audit(client, session.audit, 'session.begin', 'session', session.familyId, {
-          address: session.clientAddress,
+        await recordAudit(client, session.audit, {
+          action: 'session.begin',
+          subjectKind: 'session',
+          subjectId: session.familyId,
+          after: {
+            address: session.clientAddress,
+          },
         })
       }),
 
@@ -247,7 +247,13 @@ export function createSignInStore(pool: Pool): SignInStore {
     end: ({ kind, id }, sessionId, entry) =>
       inTransaction(pool, async (client) => {
         const ended = await endFamilies(client, kind, id, { only: sessionId })
-        if (ended > 0) await audit(client, entry, 'session.end', 'session', sessionId ?? 'all', { ended })
+        if (ended > 0)
+          await recordAudit(client, entry, {
+            action: 'session.end',
+            subjectKind: 'session',
+            subjectId: sessionId ?? 'all',
+            after: { ended },
+          })
         return ended
       }),
 
@@ -255,7 +261,12 @@ export function createSignInStore(pool: Pool): SignInStore {
       inTransaction(pool, async (client) => {
         await client.query('update admin_users set password_hash = $2 where id = $1', [userId, hash])
         const ended = await endFamilies(client, 'admin_user', userId, { except: keptSessionId })
-        await audit(client, entry, 'admin_user.password', 'admin_user', userId, { ended_sessions: ended })
+        await recordAudit(client, entry, {
+          action: 'admin_user.password',
+          subjectKind: 'admin_user',
+          subjectId: userId,
+          after: { ended_sessions: ended },
+        })
       }),
 
     async hasAdministrator() {
@@ -316,8 +327,13 @@ async function rotate(client: PoolClient, rotation: Rotation): Promise<Rotated> 
     if (session.may_repeat) return rotated
     await endFamilies(client, kind, accountId, { only: session.family_id })
     const entry = { id: rotation.auditId, actor: { kind, id: accountId } as const }
-    await audit(client, entry, 'session.refresh_reused', 'session', session.family_id, {
-      address: rotation.clientAddress,
+    await recordAudit(client, entry, {
+      action: 'session.refresh_reused',
+      subjectKind: 'session',
+      subjectId: session.family_id,
+      after: {
+        address: rotation.clientAddress,
+      },
     })
     return { outcome: 'reused' }
   }
@@ -389,21 +405,11 @@ async function createFirst(client: PoolClient, first: FirstAdministrator): Promi
     id,
   ])
   await client.query('delete from setup_tokens')
-  await audit(client, first.audit, 'admin_user.first', 'admin_user', id, { email: first.email })
+  await recordAudit(client, first.audit, {
+    action: 'admin_user.first',
+    subjectKind: 'admin_user',
+    subjectId: id,
+    after: { email: first.email },
+  })
   return true
-}
-
-async function audit(
-  client: PoolClient,
-  { id, actor }: AuditEntry,
-  action: string,
-  subjectKind: string,
-  subjectId: string,
-  after: object,
-): Promise<void> {
-  await client.query(
-    `insert into audit_events (id, actor_kind, actor_id, action, subject_kind, subject_id, request_id, after)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-    [id, actor.kind, actor.id ?? null, action, subjectKind, subjectId, actor.requestId ?? null, JSON.stringify(after)],
-  )
 }

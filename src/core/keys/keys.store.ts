@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg'
+import { type AuditEntry, recordAudit } from '../access/audit-trail.store.ts'
 import type { UnpricedPolicy } from './caller.ts'
 import type { KeyDigest } from './key-digest.ts'
 import type { Actor, Key, KeyDraft, KeyPage, KeyQuery, ManagedBy, Refusal, Tenant, TenantReference } from './keys.ts'
@@ -184,7 +185,7 @@ async function insertKey(client: PoolClient, key: NewKey): Promise<{ ok: true; k
   ])
   const stored = await lockedKey(client, key.id)
   if (!stored) throw new Error('The key that was just stored is not there.')
-  await insertAuditEvent(client, { id: key.auditId, actor, action: 'key.create', before: undefined, after: stored })
+  await auditKey(client, { id: key.auditId, actor }, 'key.create', undefined, stored)
   return { ok: true, key: stored }
 }
 
@@ -210,7 +211,7 @@ async function changeKey(
   await client.query(changeSql[action], [id])
   const after = await lockedKey(client, id)
   if (!after) throw new Error('The key that was just changed is not there.')
-  await insertAuditEvent(client, { id: auditId, actor, action, before, after })
+  await auditKey(client, { id: auditId, actor }, action, before, after)
   return { ok: true, key: after, changed: true }
 }
 
@@ -262,32 +263,15 @@ async function lockedKey(client: PoolClient, id: string): Promise<Key | undefine
   return rows[0] && keyOf(rows[0])
 }
 
-interface AuditEvent {
-  id: string
-  actor: Actor
-  action: string
-  before: Key | undefined
-  after: Key
-}
-
-async function insertAuditEvent(client: PoolClient, { id, actor, action, before, after }: AuditEvent): Promise<void> {
-  await client.query(
-    `insert into audit_events (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id,
-      before, after)
-    values ($1, $2, $3, $4, 'api_key', $5, $6, $7, $8, $9)`,
-    [
-      id,
-      actor.kind,
-      actor.id ?? null,
-      action,
-      after.id,
-      after.organization.id,
-      actor.requestId ?? null,
-      before === undefined ? null : JSON.stringify(before),
-      JSON.stringify(after),
-    ],
-  )
-}
+const auditKey = (client: PoolClient, entry: AuditEntry, action: string, before: Key | undefined, after: Key) =>
+  recordAudit(client, entry, {
+    action,
+    subjectKind: 'api_key',
+    subjectId: after.id,
+    organizationId: after.organization.id,
+    before,
+    after,
+  })
 
 /** Commits what `work` did unless it refused or threw. */
 async function inTransaction<T extends { ok: boolean }>(
