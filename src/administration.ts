@@ -7,15 +7,18 @@ import { createAuditEvents } from './core/access/audit-events.store.ts'
 import { createPasswords } from './core/access/passwords.ts'
 import { createSignInStore } from './core/access/sign-in.store.ts'
 import { createSignIn, type SignIn } from './core/access/sign-in.ts'
+import { createBudgetStore } from './core/budgets/budgets.store.ts'
 import { createListedModels } from './core/catalog/listed-models.store.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { EventBus } from './core/events/event-bus.ts'
+import type { UpstreamStatus } from './core/health/upstream-status.ts'
 import { createUuidV7Source } from './core/ids.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
 import type { Log } from './core/log.ts'
+import { listProviders } from './core/routing/listed-providers.store.ts'
 import type { MasterKeys } from './core/secrets/open-keyring.store.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createUsageReports } from './core/usage/usage-reports.store.ts'
@@ -36,6 +39,8 @@ export interface AdminPlaneDeps {
   masters: MasterKeys
   keyPepper: Buffer
   events: EventBus
+  /** What each process of this start knows of its upstreams. */
+  upstreams(): readonly { process: string; upstreams: readonly UpstreamStatus[] }[]
   log: Log
 }
 
@@ -69,6 +74,10 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
       usage,
       audit: createAuditEvents(pools.admin),
       feed: createUsageFeed({ usage, log }),
+      budgets: createBudgetStore(pools.admin),
+      providers: () => listProviders(pools.admin),
+      upstreams: deps.upstreams,
+      newId: ids,
       models: createListedModels(pools.admin),
       clock,
     },

@@ -135,6 +135,7 @@ export async function openApp(
       masters: foundation.masters,
       keyPepper,
       events: shared.events,
+      upstreams: () => [{ process: soleName, upstreams: gateway.upstreams() }],
       log,
     }),
   )

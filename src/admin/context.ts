@@ -10,11 +10,15 @@ import type {
 import type { Administration } from '../core/access/administration.ts'
 import type { AuditEvents } from '../core/access/audit-events.store.ts'
 import type { Principal, Role, Scope } from '../core/access/principal.ts'
-import { visibleTenants } from '../core/access/principal.ts'
+import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
+import type { BudgetStore } from '../core/budgets/budgets.store.ts'
 import type { ListedModels } from '../core/catalog/listed-models.store.ts'
 import type { Clock } from '../core/clock.ts'
+import type { UpstreamStatus } from '../core/health/upstream-status.ts'
+import type { IdSource } from '../core/ids.ts'
 import type { Actor, Key, Keys } from '../core/keys/keys.ts'
+import type { ListedProvider } from '../core/routing/listed-providers.store.ts'
 import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
 import type { UsageFeed } from './usage-feed.ts'
@@ -29,6 +33,11 @@ export interface AdminServices {
   audit: AuditEvents
   models: ListedModels
   feed: UsageFeed
+  budgets: BudgetStore
+  providers(): Promise<ListedProvider[]>
+  /** What each process of this replica knows of its upstreams. */
+  upstreams(): readonly { process: string; upstreams: readonly UpstreamStatus[] }[]
+  newId: IdSource
   clock: Clock
 }
 
@@ -47,6 +56,13 @@ export interface AdminContext extends AdminServices {
    * @throws GraphQLError FORBIDDEN when they may see it and no more
    */
   may(role: Role, scope: Scope | undefined): boolean
+}
+
+/** A key that another object names, as far as the viewer may see it: it may well belong somewhere else. */
+export async function visibleKey(id: string | null, { loaders, viewer }: AdminContext): Promise<Key | null> {
+  const key = id === null ? null : await loaders.keys.load(id)
+  const isVisible = key && holds(viewer?.grants ?? [], 'viewer', scopeOf(key.organization.id, key.team?.id))
+  return isVisible ? key : null
 }
 
 export type Loaders = ReturnType<typeof createLoaders>

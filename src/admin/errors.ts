@@ -25,9 +25,14 @@ export const unauthenticated = (): GraphQLError =>
 export const forbidden = (): GraphQLError =>
   adminError('FORBIDDEN', 'The role of the viewer does not allow this here. An administrator may grant another one.')
 
+/** PostgreSQL's words for a value that is none of its type: of a cursor that somebody has made up. */
+const wrongValues = ['22P02', '22003', '22007', '22008']
+
 /** Of what a service throws, what is for the client; anything else is a fault. */
 export function fromService(error: unknown): unknown {
-  return error instanceof PasswordsBusy ? adminError('RATE_LIMITED', 'Too many sign-ins at once. Try again.') : error
+  if (error instanceof PasswordsBusy) return adminError('RATE_LIMITED', 'Too many sign-ins at once. Try again.')
+  const { code } = (error ?? {}) as { code?: unknown } // whatever was thrown
+  return wrongValues.includes(String(code)) ? badInput('A value, or a part of a cursor, is not of its kind.') : error
 }
 
 const refusalTypes = {

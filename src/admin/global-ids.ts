@@ -3,6 +3,7 @@ export const nodeTypes = [
   'AdminUser',
   'ApiKey',
   'AuditEvent',
+  'Budget',
   'Model',
   'Organization',
   'ServiceToken',

@@ -30,6 +30,8 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Query.usageRecords': 'visible',
   'Query.usageStatistics': 'visible',
   'Query.auditEvents': 'visible',
+  'Query.budgets': 'visible',
+  'Query.providers': everywhere('viewer'),
   'Query.model': 'visible',
   'Query.models': 'visible',
 
@@ -52,6 +54,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Mutation.apiKeyCreate': there('editor'),
   'Mutation.apiKeyRevoke': there('editor'),
   'Mutation.apiKeySetEnabled': there('editor'),
+  'Mutation.budgetRaise': there('editor'),
 
   'Subscription.usageTotals': 'visible',
 
@@ -97,6 +100,20 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('RateTable', 'serviceTier aboveInputTokens rates'),
   ...withParent('Rate', 'unitKind perMillionUnits'),
 
+  ...withParent(
+    'Budget',
+    `id scope organization team apiKey tag period timeZone mode amount raise periodStart periodEnd limit committed leased
+     left reachedPercent`,
+  ),
+  ...withParent('BudgetIncrease', 'amount until'),
+  ...withParent('BudgetRaisePayload', 'budget errors'),
+  ...withParent('Provider', 'name type managedBy enabled baseUrl credentials health'),
+  ...withParent('ProviderCredential', 'field origin last4'),
+  ...withParent('ProviderHealth', 'process credentialAccepted attemptsInFlight modelsInTrouble'),
+  ...withParent('ModelHealth', 'model circuit coolingDown attempts failures latencyMs'),
+
+  ...connection('Budget'),
+  ...connection('Provider'),
   ...connection('Model'),
   ...connection('AdminUser'),
   ...connection('ServiceToken'),

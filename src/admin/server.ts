@@ -18,9 +18,11 @@ import { policy, type Rule } from './policy.ts'
 import { noCookie, type RefreshCookie, refreshCookie } from './refresh-cookie.ts'
 import { accessResolvers } from './resolvers/access.ts'
 import { auditResolvers } from './resolvers/audit.ts'
+import { budgetResolvers } from './resolvers/budgets.ts'
 import { keyResolvers } from './resolvers/keys.ts'
 import { modelResolvers } from './resolvers/models.ts'
 import { nodeResolvers } from './resolvers/node.ts'
+import { providerResolvers } from './resolvers/providers.ts'
 import { tenantResolvers } from './resolvers/tenants.ts'
 import { usageResolvers } from './resolvers/usage.ts'
 import { scalars } from './scalars.ts'
@@ -61,6 +63,8 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
       usageResolvers,
       auditResolvers,
       modelResolvers,
+      budgetResolvers,
+      providerResolvers,
     ] as never,
   })
   guardSchema(schema, rules)

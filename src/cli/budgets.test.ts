@@ -36,6 +36,8 @@ function openBench(standings: BudgetStanding[] = [], raised?: Awaited<ReturnType
   const raises: BudgetRaise[] = []
   const budgets: BudgetStore = {
     list: async () => standings,
+    page: async () => [],
+    byId: async () => [],
     async raise(raise) {
       raises.push(raise)
       return raised ?? { ok: false, reason: 'not_found' }

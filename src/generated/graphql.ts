@@ -3,8 +3,10 @@ import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } f
 import type { AdminUser as AdminUserParent, Organization as OrganizationParent, RoleBinding as RoleBindingParent, ServiceToken as ServiceTokenParent, Team as TeamParent } from '../core/access/administration.store.ts';
 import type { Key } from '../core/keys/keys.ts';
 import type { AuditEvent as AuditEventParent } from '../core/access/audit-events.store.ts';
+import type { PlacedBudget, BudgetIncrease as BudgetIncreaseParent } from '../core/budgets/budgets.store.ts';
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
+import type { ListedProvider } from '../core/routing/listed-providers.store.ts';
 import type { ViewerSession } from '../admin/resolvers/access.ts';
 import type { UsageDifference } from '../admin/usage-feed.ts';
 import type { Principal } from '../core/access/principal.ts';
@@ -243,6 +245,99 @@ export type AuditFilter = {
   until?: InputMaybe<Scalars['DateTime']['input']>;
 };
 
+/** What may be spent in a period, and what has been. */
+export type Budget = Node & {
+  __typename?: 'Budget';
+  /** Of a period, without a raise. */
+  amount: Money;
+  /** Null unless it is of a key. */
+  apiKey?: Maybe<ApiKey>;
+  /** What calls have cost. */
+  committed: Money;
+  id: Scalars['ID']['output'];
+  /** What replicas hold for calls under way and to come. */
+  leased: Money;
+  /** What nobody has spent or holds; negative when more was spent than the limit is now. */
+  left: Money;
+  /** The amount and the raise. */
+  limit: Money;
+  mode: BudgetMode;
+  /** Null when it is of a tag anywhere. */
+  organization?: Maybe<Organization>;
+  period: BudgetPeriod;
+  /** The first instant that is not of it; null for a budget of all time. */
+  periodEnd?: Maybe<Scalars['DateTime']['output']>;
+  /** When the current period began. */
+  periodStart: Scalars['DateTime']['output'];
+  /** Null when none is under way. */
+  raise?: Maybe<BudgetIncrease>;
+  /** Thresholds in percent that the current period has reached, ascending. */
+  reachedPercent: Array<Scalars['Int']['output']>;
+  scope: BudgetScope;
+  /** Null unless it is of a tag. */
+  tag?: Maybe<Tag>;
+  /** Null unless it is of a team, or of a key in one. */
+  team?: Maybe<Team>;
+  /** Whose calendar the periods follow. */
+  timeZone: Scalars['String']['output'];
+};
+
+export type BudgetConnection = {
+  __typename?: 'BudgetConnection';
+  edges: Array<BudgetEdge>;
+  nodes: Array<Budget>;
+  pageInfo: PageInfo;
+};
+
+export type BudgetEdge = {
+  __typename?: 'BudgetEdge';
+  cursor: Scalars['String']['output'];
+  node: Budget;
+};
+
+export type BudgetIncrease = {
+  __typename?: 'BudgetIncrease';
+  amount: Money;
+  until: Scalars['DateTime']['output'];
+};
+
+export type BudgetMode =
+  /** A call that may cost more than is left is refused. */
+  | 'HARD'
+  /** Everything is served, and thresholds are told. */
+  | 'SOFT';
+
+export type BudgetPeriod =
+  | 'DAY'
+  | 'HOUR'
+  | 'MONTH'
+  | 'QUARTER'
+  | 'TOTAL'
+  | 'WEEK';
+
+export type BudgetRaiseError = InvalidInput | ManagedByFile | NotFound;
+
+export type BudgetRaiseInput = {
+  /** Nano-dollars on top of the amount; 0 ends a raise. */
+  amountNanoUsd: Scalars['BigInt']['input'];
+  budgetId: Scalars['ID']['input'];
+  /** When it ends. */
+  until: Scalars['DateTime']['input'];
+};
+
+export type BudgetRaisePayload = {
+  __typename?: 'BudgetRaisePayload';
+  /** Null when `errors` is not empty. */
+  budget?: Maybe<Budget>;
+  errors: Array<BudgetRaiseError>;
+};
+
+export type BudgetScope =
+  | 'KEY'
+  | 'ORGANIZATION'
+  | 'TAG'
+  | 'TEAM';
+
 /** Something else stands in the way: a name that is taken, or an object that is what was asked for, or can be it no more. */
 export type Conflict = UserError & {
   __typename?: 'Conflict';
@@ -372,6 +467,20 @@ export type ModelFilter = {
   search?: InputMaybe<Scalars['String']['input']>;
 };
 
+export type ModelHealth = {
+  __typename?: 'ModelHealth';
+  /** In the last 30 seconds. */
+  attempts: Scalars['Int']['output'];
+  /** `closed`, `half-open` (one call at a time) or `open` (not asked). */
+  circuit: Scalars['String']['output'];
+  /** Left alone for a while, as its 429 asked for. */
+  coolingDown: Scalars['Boolean']['output'];
+  failures: Scalars['Int']['output'];
+  /** Of whole answers, the moving average in milliseconds; null before the first. */
+  latencyMs?: Maybe<Scalars['Int']['output']>;
+  model: Scalars['String']['output'];
+};
+
 export type ModelManager =
   | 'ADMIN'
   | 'CATALOG'
@@ -399,6 +508,8 @@ export type Mutation = {
   apiKeyRevoke: ApiKeyRevokePayload;
   /** Stops a key for a while, or lets it work again; within seconds. */
   apiKeySetEnabled: ApiKeySetEnabledPayload;
+  /** Raises a budget for a while, in place of a raise that is under way; a raise of nothing ends it. */
+  budgetRaise: BudgetRaisePayload;
   /** Creates the first administrator, with the token of the link that a start without one prints. The token works once. */
   firstAdministratorCreate: FirstAdministratorCreatePayload;
   /** Creates an organization. For administrators of the whole gateway. */
@@ -460,6 +571,12 @@ export type MutationApiKeyRevokeArgs = {
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationApiKeySetEnabledArgs = {
   input: ApiKeySetEnabledInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationBudgetRaiseArgs = {
+  input: BudgetRaiseInput;
 };
 
 
@@ -590,7 +707,7 @@ export type PageInfo = {
   hasNextPage: Scalars['Boolean']['output'];
 };
 
-export type PasswordChangeError = InvalidInput | WrongCredentials;
+export type PasswordChangeError = InvalidInput | TooManyAttempts | WrongCredentials;
 
 export type PasswordChangeInput = {
   currentPassword: Scalars['String']['input'];
@@ -624,6 +741,58 @@ export type PriceSource =
   | 'GENAI_PRICES'
   | 'LITELLM';
 
+export type Provider = {
+  __typename?: 'Provider';
+  /** Null where the type makes its own. */
+  baseUrl?: Maybe<Scalars['String']['output']>;
+  /** Secrets that are stored for it; those of the file and the environment stay there. */
+  credentials: Array<ProviderCredential>;
+  enabled: Scalars['Boolean']['output'];
+  /** What each process of the replica that answers has learned of it. Replicas learn for themselves. */
+  health: Array<ProviderHealth>;
+  /** `builtin`, `environment`, `file` or `admin`. */
+  managedBy: Scalars['String']['output'];
+  /** Unique; also what stands before the slash in `openai/gpt-4o-mini`. */
+  name: Scalars['String']['output'];
+  /** Such as `openai` or `anthropic`. */
+  type: Scalars['String']['output'];
+};
+
+export type ProviderConnection = {
+  __typename?: 'ProviderConnection';
+  edges: Array<ProviderEdge>;
+  nodes: Array<Provider>;
+  pageInfo: PageInfo;
+};
+
+/** A stored secret, of which nothing is shown but what tells it apart. */
+export type ProviderCredential = {
+  __typename?: 'ProviderCredential';
+  /** Such as `apiKey`. */
+  field: Scalars['String']['output'];
+  /** Null when the secret is too short to show so much of it. */
+  last4?: Maybe<Scalars['String']['output']>;
+  /** Scheme, host and port it may be sent to. */
+  origin: Scalars['String']['output'];
+};
+
+export type ProviderEdge = {
+  __typename?: 'ProviderEdge';
+  cursor: Scalars['String']['output'];
+  node: Provider;
+};
+
+export type ProviderHealth = {
+  __typename?: 'ProviderHealth';
+  attemptsInFlight: Scalars['Int']['output'];
+  /** False after it has refused its credential. */
+  credentialAccepted: Scalars['Boolean']['output'];
+  /** Models that are not asked at present, or of which most attempts have failed of late; 20 at most. */
+  modelsInTrouble: Array<ModelHealth>;
+  /** The worker; `main` where a process serves alone. */
+  process: Scalars['String']['output'];
+};
+
 export type Query = {
   __typename?: 'Query';
   /** People who may sign in, by email address. For administrators of the whole gateway. */
@@ -632,6 +801,8 @@ export type Query = {
   apiKeys: ApiKeyConnection;
   /** Changes the viewer may see, the latest first: those of their organizations, or all of them. */
   auditEvents: AuditEventConnection;
+  /** Those the viewer may see, the oldest first; those of a key, a team, an organization or a tag. */
+  budgets: BudgetConnection;
   /** Null when there is no such model, or when the viewer may not see it. */
   model?: Maybe<Model>;
   /** By catalog, then by name. */
@@ -640,6 +811,8 @@ export type Query = {
   node?: Maybe<Node>;
   /** Those the viewer may see, by name. */
   organizations: OrganizationConnection;
+  /** Providers by name. For viewers of the whole gateway. */
+  providers: ProviderConnection;
   /** Services that may sign in, by name. For administrators of the whole gateway. */
   serviceTokens: ServiceTokenConnection;
   /** Calls the viewer may see, the latest first. */
@@ -675,6 +848,12 @@ export type QueryAuditEventsArgs = {
 };
 
 
+export type QueryBudgetsArgs = {
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: Scalars['Int']['input'];
+};
+
+
 export type QueryModelArgs = {
   id: Scalars['ID']['input'];
 };
@@ -696,6 +875,12 @@ export type QueryOrganizationsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first?: Scalars['Int']['input'];
   search?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QueryProvidersArgs = {
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: Scalars['Int']['input'];
 };
 
 
@@ -1079,13 +1264,13 @@ export type UsageRecord = Node & {
   __typename?: 'UsageRecord';
   /** Null when the client named a model itself. */
   alias?: Maybe<Scalars['String']['output']>;
-  /** The key that pays. */
+  /** The key that pays; null when the viewer may not see it where it is now. */
   apiKey?: Maybe<ApiKey>;
   /** Every time a provider was asked, in order. */
   attempts: Array<UsageAttempt>;
   cacheReadTokens: Scalars['BigInt']['output'];
   cacheWriteTokens: Scalars['BigInt']['output'];
-  /** The key that the client presented, where an alias has another one pay; else null. */
+  /** The key that the client presented, where an alias has another one pay and the viewer may see it; else null. */
   callerApiKey?: Maybe<ApiKey>;
   /** What the client called it; null when it did not. */
   clientRequestId?: Maybe<Scalars['String']['output']>;
@@ -1341,6 +1526,11 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  BudgetRaiseError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   FirstAdministratorCreateError:
     | ( PayloadError )
     | ( PayloadError )
@@ -1350,6 +1540,7 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
   ;
   PasswordChangeError:
+    | ( PayloadError )
     | ( PayloadError )
     | ( PayloadError )
   ;
@@ -1384,6 +1575,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AdminUserParent )
     | ( Key )
     | ( AuditEventParent )
+    | ( PlacedBudget )
     | ( ListedModel )
     | ( OrganizationParent )
     | ( ServiceTokenParent )
@@ -1433,6 +1625,16 @@ export type ResolversTypes = {
   AuditFilter: AuditFilter;
   BigInt: ResolverTypeWrapper<Scalars['BigInt']['output']>;
   Boolean: ResolverTypeWrapper<Scalars['Boolean']['output']>;
+  Budget: ResolverTypeWrapper<PlacedBudget>;
+  BudgetConnection: ResolverTypeWrapper<Omit<BudgetConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['BudgetEdge']>, nodes: Array<ResolversTypes['Budget']> }>;
+  BudgetEdge: ResolverTypeWrapper<Omit<BudgetEdge, 'node'> & { node: ResolversTypes['Budget'] }>;
+  BudgetIncrease: ResolverTypeWrapper<BudgetIncreaseParent>;
+  BudgetMode: BudgetMode;
+  BudgetPeriod: BudgetPeriod;
+  BudgetRaiseError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetRaiseError']>;
+  BudgetRaiseInput: BudgetRaiseInput;
+  BudgetRaisePayload: ResolverTypeWrapper<Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetRaiseError']> }>;
+  BudgetScope: BudgetScope;
   Conflict: ResolverTypeWrapper<PayloadError>;
   Date: ResolverTypeWrapper<Scalars['Date']['output']>;
   DateTime: ResolverTypeWrapper<Scalars['DateTime']['output']>;
@@ -1451,6 +1653,7 @@ export type ResolversTypes = {
   ModelEdge: ResolverTypeWrapper<Omit<ModelEdge, 'node'> & { node: ResolversTypes['Model'] }>;
   ModelFeature: ModelFeature;
   ModelFilter: ModelFilter;
+  ModelHealth: ResolverTypeWrapper<ModelHealth>;
   ModelManager: ModelManager;
   Money: ResolverTypeWrapper<Money>;
   Mutation: ResolverTypeWrapper<Record<PropertyKey, never>>;
@@ -1468,6 +1671,11 @@ export type ResolversTypes = {
   PasswordChangePayload: ResolverTypeWrapper<Omit<PasswordChangePayload, 'errors'> & { errors: Array<ResolversTypes['PasswordChangeError']> }>;
   Price: ResolverTypeWrapper<ListedPrice>;
   PriceSource: PriceSource;
+  Provider: ResolverTypeWrapper<ListedProvider>;
+  ProviderConnection: ResolverTypeWrapper<Omit<ProviderConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['ProviderEdge']>, nodes: Array<ResolversTypes['Provider']> }>;
+  ProviderCredential: ResolverTypeWrapper<ProviderCredential>;
+  ProviderEdge: ResolverTypeWrapper<Omit<ProviderEdge, 'node'> & { node: ResolversTypes['Provider'] }>;
+  ProviderHealth: ResolverTypeWrapper<ProviderHealth>;
   Query: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Rate: ResolverTypeWrapper<Rate>;
   RateTable: ResolverTypeWrapper<RateTable>;
@@ -1556,6 +1764,13 @@ export type ResolversParentTypes = {
   AuditFilter: AuditFilter;
   BigInt: Scalars['BigInt']['output'];
   Boolean: Scalars['Boolean']['output'];
+  Budget: PlacedBudget;
+  BudgetConnection: Omit<BudgetConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['BudgetEdge']>, nodes: Array<ResolversParentTypes['Budget']> };
+  BudgetEdge: Omit<BudgetEdge, 'node'> & { node: ResolversParentTypes['Budget'] };
+  BudgetIncrease: BudgetIncreaseParent;
+  BudgetRaiseError: ResolversUnionTypes<ResolversParentTypes>['BudgetRaiseError'];
+  BudgetRaiseInput: BudgetRaiseInput;
+  BudgetRaisePayload: Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetRaiseError']> };
   Conflict: PayloadError;
   Date: Scalars['Date']['output'];
   DateTime: Scalars['DateTime']['output'];
@@ -1571,6 +1786,7 @@ export type ResolversParentTypes = {
   ModelConnection: Omit<ModelConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['ModelEdge']>, nodes: Array<ResolversParentTypes['Model']> };
   ModelEdge: Omit<ModelEdge, 'node'> & { node: ResolversParentTypes['Model'] };
   ModelFilter: ModelFilter;
+  ModelHealth: ModelHealth;
   Money: Money;
   Mutation: Record<PropertyKey, never>;
   Node: ResolversInterfaceTypes<ResolversParentTypes>['Node'];
@@ -1586,6 +1802,11 @@ export type ResolversParentTypes = {
   PasswordChangeInput: PasswordChangeInput;
   PasswordChangePayload: Omit<PasswordChangePayload, 'errors'> & { errors: Array<ResolversParentTypes['PasswordChangeError']> };
   Price: ListedPrice;
+  Provider: ListedProvider;
+  ProviderConnection: Omit<ProviderConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['ProviderEdge']>, nodes: Array<ResolversParentTypes['Provider']> };
+  ProviderCredential: ProviderCredential;
+  ProviderEdge: Omit<ProviderEdge, 'node'> & { node: ResolversParentTypes['Provider'] };
+  ProviderHealth: ProviderHealth;
   Query: Record<PropertyKey, never>;
   Rate: Rate;
   RateTable: RateTable;
@@ -1764,6 +1985,53 @@ export interface BigIntScalarConfig extends GraphQLScalarTypeConfig<ResolversTyp
   name: 'BigInt';
 }
 
+export type BudgetResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Budget'] = ResolversParentTypes['Budget']> = {
+  amount?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
+  committed?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  leased?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  left?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  limit?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  mode?: Resolver<ResolversTypes['BudgetMode'], ParentType, ContextType>;
+  organization?: Resolver<Maybe<ResolversTypes['Organization']>, ParentType, ContextType>;
+  period?: Resolver<ResolversTypes['BudgetPeriod'], ParentType, ContextType>;
+  periodEnd?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  periodStart?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  raise?: Resolver<Maybe<ResolversTypes['BudgetIncrease']>, ParentType, ContextType>;
+  reachedPercent?: Resolver<Array<ResolversTypes['Int']>, ParentType, ContextType>;
+  scope?: Resolver<ResolversTypes['BudgetScope'], ParentType, ContextType>;
+  tag?: Resolver<Maybe<ResolversTypes['Tag']>, ParentType, ContextType>;
+  team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
+  timeZone?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type BudgetConnectionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetConnection'] = ResolversParentTypes['BudgetConnection']> = {
+  edges?: Resolver<Array<ResolversTypes['BudgetEdge']>, ParentType, ContextType>;
+  nodes?: Resolver<Array<ResolversTypes['Budget']>, ParentType, ContextType>;
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+};
+
+export type BudgetEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetEdge'] = ResolversParentTypes['BudgetEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['Budget'], ParentType, ContextType>;
+};
+
+export type BudgetIncreaseResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetIncrease'] = ResolversParentTypes['BudgetIncrease']> = {
+  amount?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  until?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type BudgetRaiseErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetRaiseError'] = ResolversParentTypes['BudgetRaiseError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type BudgetRaisePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetRaisePayload'] = ResolversParentTypes['BudgetRaisePayload']> = {
+  budget?: Resolver<Maybe<ResolversTypes['Budget']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['BudgetRaiseError']>, ParentType, ContextType>;
+};
+
 export type ConflictResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Conflict'] = ResolversParentTypes['Conflict']> = {
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   path?: Resolver<Array<ResolversTypes['String']>, ParentType, ContextType>;
@@ -1835,6 +2103,15 @@ export type ModelEdgeResolvers<ContextType = AdminContext, ParentType extends Re
   node?: Resolver<ResolversTypes['Model'], ParentType, ContextType>;
 };
 
+export type ModelHealthResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ModelHealth'] = ResolversParentTypes['ModelHealth']> = {
+  attempts?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  circuit?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  coolingDown?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  failures?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  latencyMs?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  model?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type MoneyResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Money'] = ResolversParentTypes['Money']> = {
   nanoUsd?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
   usd?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -1846,6 +2123,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   apiKeyCreate?: Resolver<ResolversTypes['ApiKeyCreatePayload'], ParentType, ContextType, RequireFields<MutationApiKeyCreateArgs, 'input'>>;
   apiKeyRevoke?: Resolver<ResolversTypes['ApiKeyRevokePayload'], ParentType, ContextType, RequireFields<MutationApiKeyRevokeArgs, 'input'>>;
   apiKeySetEnabled?: Resolver<ResolversTypes['ApiKeySetEnabledPayload'], ParentType, ContextType, RequireFields<MutationApiKeySetEnabledArgs, 'input'>>;
+  budgetRaise?: Resolver<ResolversTypes['BudgetRaisePayload'], ParentType, ContextType, RequireFields<MutationBudgetRaiseArgs, 'input'>>;
   firstAdministratorCreate?: Resolver<ResolversTypes['FirstAdministratorCreatePayload'], ParentType, ContextType, RequireFields<MutationFirstAdministratorCreateArgs, 'input'>>;
   organizationCreate?: Resolver<ResolversTypes['OrganizationCreatePayload'], ParentType, ContextType, RequireFields<MutationOrganizationCreateArgs, 'input'>>;
   passwordChange?: Resolver<ResolversTypes['PasswordChangePayload'], ParentType, ContextType, RequireFields<MutationPasswordChangeArgs, 'input'>>;
@@ -1863,7 +2141,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
 };
 
 export type NodeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'AdminUser' | 'ApiKey' | 'AuditEvent' | 'Model' | 'Organization' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'AdminUser' | 'ApiKey' | 'AuditEvent' | 'Budget' | 'Model' | 'Organization' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
 };
 
 export type NotFoundResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['NotFound'] = ResolversParentTypes['NotFound']> = {
@@ -1907,7 +2185,7 @@ export type PageInfoResolvers<ContextType = AdminContext, ParentType extends Res
 };
 
 export type PasswordChangeErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['PasswordChangeError'] = ResolversParentTypes['PasswordChangeError']> = {
-  __resolveType: TypeResolveFn<'InvalidInput' | 'WrongCredentials', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'InvalidInput' | 'TooManyAttempts' | 'WrongCredentials', ParentType, ContextType>;
 };
 
 export type PasswordChangePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['PasswordChangePayload'] = ResolversParentTypes['PasswordChangePayload']> = {
@@ -1924,14 +2202,50 @@ export type PriceResolvers<ContextType = AdminContext, ParentType extends Resolv
   version?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
 };
 
+export type ProviderResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Provider'] = ResolversParentTypes['Provider']> = {
+  baseUrl?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  credentials?: Resolver<Array<ResolversTypes['ProviderCredential']>, ParentType, ContextType>;
+  enabled?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  health?: Resolver<Array<ResolversTypes['ProviderHealth']>, ParentType, ContextType>;
+  managedBy?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  type?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ProviderConnectionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderConnection'] = ResolversParentTypes['ProviderConnection']> = {
+  edges?: Resolver<Array<ResolversTypes['ProviderEdge']>, ParentType, ContextType>;
+  nodes?: Resolver<Array<ResolversTypes['Provider']>, ParentType, ContextType>;
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+};
+
+export type ProviderCredentialResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderCredential'] = ResolversParentTypes['ProviderCredential']> = {
+  field?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  last4?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  origin?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ProviderEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderEdge'] = ResolversParentTypes['ProviderEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['Provider'], ParentType, ContextType>;
+};
+
+export type ProviderHealthResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderHealth'] = ResolversParentTypes['ProviderHealth']> = {
+  attemptsInFlight?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  credentialAccepted?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  modelsInTrouble?: Resolver<Array<ResolversTypes['ModelHealth']>, ParentType, ContextType>;
+  process?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type QueryResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Query'] = ResolversParentTypes['Query']> = {
   adminUsers?: Resolver<ResolversTypes['AdminUserConnection'], ParentType, ContextType, RequireFields<QueryAdminUsersArgs, 'first'>>;
   apiKeys?: Resolver<ResolversTypes['ApiKeyConnection'], ParentType, ContextType, RequireFields<QueryApiKeysArgs, 'first'>>;
   auditEvents?: Resolver<ResolversTypes['AuditEventConnection'], ParentType, ContextType, RequireFields<QueryAuditEventsArgs, 'first'>>;
+  budgets?: Resolver<ResolversTypes['BudgetConnection'], ParentType, ContextType, RequireFields<QueryBudgetsArgs, 'first'>>;
   model?: Resolver<Maybe<ResolversTypes['Model']>, ParentType, ContextType, RequireFields<QueryModelArgs, 'id'>>;
   models?: Resolver<ResolversTypes['ModelConnection'], ParentType, ContextType, RequireFields<QueryModelsArgs, 'first'>>;
   node?: Resolver<Maybe<ResolversTypes['Node']>, ParentType, ContextType, RequireFields<QueryNodeArgs, 'id'>>;
   organizations?: Resolver<ResolversTypes['OrganizationConnection'], ParentType, ContextType, RequireFields<QueryOrganizationsArgs, 'first'>>;
+  providers?: Resolver<ResolversTypes['ProviderConnection'], ParentType, ContextType, RequireFields<QueryProvidersArgs, 'first'>>;
   serviceTokens?: Resolver<ResolversTypes['ServiceTokenConnection'], ParentType, ContextType, RequireFields<QueryServiceTokensArgs, 'first'>>;
   usageRecords?: Resolver<ResolversTypes['UsageRecordConnection'], ParentType, ContextType, RequireFields<QueryUsageRecordsArgs, 'first'>>;
   usageStatistics?: Resolver<ResolversTypes['UsageStatistics'], ParentType, ContextType, RequireFields<QueryUsageStatisticsArgs, 'by' | 'interval' | 'since'>>;
@@ -2225,6 +2539,12 @@ export type Resolvers<ContextType = AdminContext> = {
   AuditEventConnection?: AuditEventConnectionResolvers<ContextType>;
   AuditEventEdge?: AuditEventEdgeResolvers<ContextType>;
   BigInt?: GraphQLScalarType;
+  Budget?: BudgetResolvers<ContextType>;
+  BudgetConnection?: BudgetConnectionResolvers<ContextType>;
+  BudgetEdge?: BudgetEdgeResolvers<ContextType>;
+  BudgetIncrease?: BudgetIncreaseResolvers<ContextType>;
+  BudgetRaiseError?: BudgetRaiseErrorResolvers<ContextType>;
+  BudgetRaisePayload?: BudgetRaisePayloadResolvers<ContextType>;
   Conflict?: ConflictResolvers<ContextType>;
   Date?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -2236,6 +2556,7 @@ export type Resolvers<ContextType = AdminContext> = {
   Model?: ModelResolvers<ContextType>;
   ModelConnection?: ModelConnectionResolvers<ContextType>;
   ModelEdge?: ModelEdgeResolvers<ContextType>;
+  ModelHealth?: ModelHealthResolvers<ContextType>;
   Money?: MoneyResolvers<ContextType>;
   Mutation?: MutationResolvers<ContextType>;
   Node?: NodeResolvers<ContextType>;
@@ -2249,6 +2570,11 @@ export type Resolvers<ContextType = AdminContext> = {
   PasswordChangeError?: PasswordChangeErrorResolvers<ContextType>;
   PasswordChangePayload?: PasswordChangePayloadResolvers<ContextType>;
   Price?: PriceResolvers<ContextType>;
+  Provider?: ProviderResolvers<ContextType>;
+  ProviderConnection?: ProviderConnectionResolvers<ContextType>;
+  ProviderCredential?: ProviderCredentialResolvers<ContextType>;
+  ProviderEdge?: ProviderEdgeResolvers<ContextType>;
+  ProviderHealth?: ProviderHealthResolvers<ContextType>;
   Query?: QueryResolvers<ContextType>;
   Rate?: RateResolvers<ContextType>;
   RateTable?: RateTableResolvers<ContextType>;

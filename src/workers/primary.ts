@@ -88,7 +88,8 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   )
   workers = opened
   const { masters } = foundation
-  const admin = own(await openAdminPlane({ settings, pools, clock, masters, keyPepper, events, log }))
+  const upstreams = () => opened.workers().map(({ name, upstreams: known }) => ({ process: name, upstreams: known }))
+  const admin = own(await openAdminPlane({ settings, pools, clock, masters, keyPepper, events, upstreams, log }))
   readiness.ask(opened.notReadyReasons)
   readiness.describe(() => ({
     workers: opened.workers().map(({ name, isReady, upstreams }) => ({ worker: name, ready: isReady, upstreams })),

@@ -161,6 +161,13 @@ test('a page is of 1 to 100, and a cursor is one of the list', async () => {
   }
 })
 
+test('a cursor made up of the right parts is a mistake and no fault', async () => {
+  const after = Buffer.from('["yesterday","not-a-uuid"]').toString('base64url')
+  for (const list of ['usageRecords', 'apiKeys', 'auditEvents']) {
+    expect((await refusal(`{ ${list}(after: "${after}") { nodes { id } } }`))[0]).toBe('BAD_USER_INPUT')
+  }
+})
+
 test('what is searched for is text and no pattern', async () => {
   await ask('mutation { organizationCreate(input: { slug: "percent", name: "50% of it" }) { errors { __typename } } }')
   await ask('mutation { organizationCreate(input: { slug: "plain", name: "All of it" }) { errors { __typename } } }')

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { isObjectType } from 'graphql'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { toGlobalId } from '../../src/admin/global-ids.ts'
 import { policy } from '../../src/admin/policy.ts'
 import { adminSchema } from '../../src/admin/server.ts'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
@@ -81,6 +83,18 @@ const operations: Readonly<Record<string, Operation>> = {
     outcomes: everybody,
   },
   'Query.auditEvents': { document: '{ auditEvents { nodes { id } } }', otherwise: 'done', outcomes: everybody },
+  'Query.budgets': { document: '{ budgets { nodes { id } } }', otherwise: 'done', outcomes: everybody },
+  'Query.providers': {
+    document: '{ providers { nodes { name } } }',
+    otherwise: 'forbidden',
+    outcomes: { ...administrators, 'viewer everywhere': 'done', 'editor everywhere': 'done' },
+  },
+  'Mutation.budgetRaise': {
+    document:
+      'mutation { budgetRaise(input: { budgetId: "$budget", amountNanoUsd: "0", until: "2030-01-01T00:00:00Z" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
   'Query.models': { document: '{ models(first: 1) { nodes { id } } }', otherwise: 'done', outcomes: everybody },
   'Query.model': { document: '{ model(id: "$team") { id } }', otherwise: 'hidden', outcomes: everybody },
   'Query.adminUsers': {
@@ -196,6 +210,14 @@ describe('the matrix of fields, roles and places', () => {
         nodes { roles { id } } } }`,
       { token: root },
     )
+    const budgetId = randomUUID()
+    await gateway.pool.query(
+      `insert into budgets (id, team_id, amount_nano, period, mode, managed_by)
+       select $1, t.id, 1000, 'month', 'hard', 'admin' from teams t join organizations o on o.id = t.organization_id
+       where o.slug = 'acme'`,
+      [budgetId],
+    )
+    ids.set('budget', toGlobalId('Budget', budgetId))
     ids.set('organization', organizationId)
     ids.set('team', teamId)
     ids.set('key', (await keyIn(gateway, root, teamId, 'of-the-team')).id)

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
-import { openTestGateway, requestIdOf, type TestGateway } from '../support/gateway.ts'
+import { eventually } from '../support/eventually.ts'
+import { openTestGateway, requestIdOf, type TestGateway, upstreamCredential } from '../support/gateway.ts'
 import { respondWithCompletion, respondWithJson, usageOf } from '../support/scripted-upstream.ts'
 
 /** At 1 USD a million in and 4 USD a million out: 1,000 and 4,000 nano-USD a token. */
@@ -209,4 +211,76 @@ test('everybody sees the calls, keys, changes and sums of their own places, by w
     globexToken,
   )
   expect(filtered.data.usageRecords.nodes).toEqual([])
+})
+
+test('a budget stands as calls have left it, and is raised by whoever may', async () => {
+  const budgetId = randomUUID()
+  await gateway.pool.query(
+    `insert into budgets (id, organization_id, amount_nano, period, mode, managed_by)
+     select $1, o.id, 1, 'day', 'hard', 'admin' from organizations o where o.slug = 'globex'`,
+    [budgetId],
+  )
+  await eventually('the budget to hold', async () => (await call('globex')).status === 429, 15_000)
+  const { data } = await ask(`{ budgets { nodes { id scope period mode organization { slug } amount { nanoUsd }
+    limit { nanoUsd } left { nanoUsd } raise { until } } } }`)
+  const [budget] = data.budgets.nodes.filter(
+    (node: { organization: { slug: string } }) => node.organization.slug === 'globex',
+  )
+  expect(budget).toMatchObject({
+    scope: 'ORGANIZATION',
+    period: 'DAY',
+    mode: 'HARD',
+    amount: { nanoUsd: '1' },
+    limit: { nanoUsd: '1' },
+    raise: null,
+  })
+  const raise = (amount: string, until: string) =>
+    ask(`mutation { budgetRaise(input: { budgetId: "${budget.id}", amountNanoUsd: "${amount}", until: "${until}" }) {
+      budget { limit { usd } raise { amount { usd } } } errors { __typename } } }`)
+  expect((await raise('1000000000', '2020-01-01T00:00:00Z')).data.budgetRaise.errors).toEqual([
+    { __typename: 'InvalidInput' },
+  ])
+  expect((await raise('1000000000', '2999-01-01T00:00:00Z')).data.budgetRaise).toEqual({
+    budget: { limit: { usd: '1.000000001' }, raise: { amount: { usd: '1' } } },
+    errors: [],
+  })
+  await eventually('the raise to hold', async () => (await call('globex')).status === 200, 15_000)
+})
+
+test('providers show no secret, and how they are found', async () => {
+  gateway.upstream.answer((response) => respondWithJson(response, 500, { error: { message: 'Scripted.' } }))
+  for (let attempt = 0; attempt < 20; attempt++) await call('acme')
+  const { data } = await ask(`{ providers { nodes { name type managedBy enabled credentials { field last4 }
+    health { process credentialAccepted modelsInTrouble { model circuit failures } } } } }`)
+  const openai = data.providers.nodes.find((node: { name: string }) => node.name === 'openai')
+  expect(openai).toMatchObject({ type: 'openai', managedBy: 'file', enabled: true })
+  expect(openai.health).toMatchObject([
+    { process: 'main', credentialAccepted: true, modelsInTrouble: [{ model: 'round-numbers', circuit: 'open' }] },
+  ])
+  expect(JSON.stringify(data)).not.toContain(upstreamCredential)
+})
+
+test('a key of another organization that made a call is not shown to those whose key paid', async () => {
+  await gateway.forgetHealth()
+  const record = (token: string) =>
+    ask('{ usageRecords(first: 1) { nodes { apiKey { name } callerApiKey { name } } } }', token)
+  await gateway.pool.query(
+    `update model_aliases set billing_key_id = k.id from api_keys k where k.name = 'of acme' and model_aliases.name = 'smart'`,
+  )
+  await gateway.pool.query(`insert into config_versions (source, status, content_hash) values ('admin', 'active', 'x')`)
+  const caller = keys.get('globex')?.secret ?? ''
+  await eventually(
+    'the alias to have a billing key',
+    async () => {
+      const { headers } = await gateway.chat({ model: 'smart' }, { key: caller })
+      const settled = await gateway.settledRecord(headers.get('x-request-id') ?? '')
+      return (settled as unknown as { caller_key_id: string | null }).caller_key_id !== null
+    },
+    20_000,
+  )
+  const viewer = await memberOf(gateway, root, 'acme-accountant', 'VIEWER', acme.organizationId)
+  expect((await record(viewer)).data.usageRecords.nodes).toEqual([{ apiKey: { name: 'of acme' }, callerApiKey: null }])
+  expect((await record(root)).data.usageRecords.nodes).toEqual([
+    { apiKey: { name: 'of acme' }, callerApiKey: { name: 'of globex' } },
+  ])
 })

@@ -2,6 +2,7 @@ import { covers, globalScope, holds, type Principal, type Scope, scopeOf } from 
 import type { Resolvers } from '../../generated/graphql.ts'
 import { type AdminContext, viewerOf } from '../context.ts'
 import { fromGlobalId, type NodeType, nodeTypes } from '../global-ids.ts'
+import { placeOf } from './budgets.ts'
 
 interface Reader {
   read(id: string, context: AdminContext): Promise<object | null | undefined>
@@ -37,6 +38,11 @@ const readers: Readonly<Record<NodeType, Reader>> = {
     read: async (id, { usage }) => (await usage.recordsById([id]))[0],
     isVisible: (viewer, call: { organizationId: string; teamId: string | null }) =>
       inScope(viewer, scopeOf(call.organizationId, call.teamId)),
+  },
+  Budget: {
+    read: async (id, { budgets }) => (await budgets.byId([id]))[0],
+    isVisible: (viewer, budget: { organizationId: string | null; teamId: string | null }) =>
+      inScope(viewer, placeOf(budget)),
   },
   // The catalog is everybody's.
   Model: { read: async (id, { models }) => (await models.byId([id]))[0], isVisible: ({ grants }) => grants.length > 0 },

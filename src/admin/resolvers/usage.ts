@@ -3,7 +3,7 @@ import { formatUsd } from '../../core/money.ts'
 import type { UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { viewerOf } from '../context.ts'
+import { viewerOf, visibleKey } from '../context.ts'
 import { badInput } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import type { UsageDifference } from '../usage-feed.ts'
@@ -13,7 +13,7 @@ import { found } from './tenants.ts'
 const rowsMax = 1_000
 const intervalSecondsMax = 60
 
-const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
+export const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
 
 function intervalIn(seconds: number): number {
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= intervalSecondsMax) return seconds
@@ -95,8 +95,8 @@ export const usageResolvers: Resolvers = {
     id: ({ requestId }) => toGlobalId('UsageRecord', requestId),
     organization: ({ organizationId }, _args, { loaders }) => found(loaders.organizations.load(organizationId)),
     team: ({ teamId }, _args, { loaders }) => (teamId ? loaders.teams.load(teamId) : null),
-    apiKey: ({ keyId }, _args, { loaders }) => loaders.keys.load(keyId),
-    callerApiKey: ({ callerKeyId }, _args, { loaders }) => (callerKeyId ? loaders.keys.load(callerKeyId) : null),
+    apiKey: ({ keyId }, _args, context) => visibleKey(keyId, context),
+    callerApiKey: ({ callerKeyId }, _args, context) => visibleKey(callerKeyId, context),
     cost: ({ costNano }) => money(costNano),
     reserved: ({ reservedNano }) => money(reservedNano),
     tags: ({ tags }) => tagsOf(tags),
@@ -112,7 +112,7 @@ export const usageResolvers: Resolvers = {
     organization: ({ organizationId }, _args, { loaders }) =>
       organizationId ? loaders.organizations.load(organizationId) : null,
     team: ({ teamId }, _args, { loaders }) => (teamId ? loaders.teams.load(teamId) : null),
-    apiKey: ({ keyId }, _args, { loaders }) => (keyId ? loaders.keys.load(keyId) : null),
+    apiKey: ({ keyId }, _args, context) => visibleKey(keyId, context),
     cost: ({ costNano }) => money(costNano),
   },
 }

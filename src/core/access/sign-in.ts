@@ -6,7 +6,7 @@ import type { AccessTokens } from './access-tokens.ts'
 import { passwordProblem } from './password-rules.ts'
 import type { Passwords } from './passwords.ts'
 import type { Principal } from './principal.ts'
-import type { Account, SessionRow, SignInStore } from './sign-in.store.ts'
+import type { Account, AttemptCounts, SessionRow, SignInStore } from './sign-in.store.ts'
 
 /** Where a request comes from, as it is remembered beside a session. */
 export interface Client {
@@ -102,10 +102,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
     if (secret.length > secretLengthMax) return wrongCredentials
     const attemptId = newId()
     const counts = await store.noteAttempt({ id: attemptId, account: name, clientAddress: client.address, windowMs })
-    const isThrottled = (Object.keys(failuresMax) as (keyof typeof failuresMax)[]).some(
-      (scope) => counts[scope] > failuresMax[scope],
-    )
-    if (isThrottled) return throttled
+    if (isTooMany(counts)) return throttled
     const account = await find()
     const { ok, isOutdated } = await passwords.verify(secret, account?.secretHash)
     if (!ok || !account?.isUsable) return wrongCredentials
@@ -181,10 +178,15 @@ export function createSignIn(deps: SignInDeps): SignIn {
     async changePassword(principal, current, next, client) {
       const problem = passwordProblem(next)
       if (problem) return { ok: false, reason: 'invalid', message: problem }
-      const account = principal.kind === 'admin_user' ? await store.userById(principal.id) : undefined
       if (current.length > secretLengthMax) return wrongPassword
+      // Somebody else may sit before an open session: guessing is as slow here as at the door.
+      const attemptId = newId()
+      const noted = { id: attemptId, account: principal.name, clientAddress: client.address, windowMs }
+      if (isTooMany(await store.noteAttempt(noted))) return throttled
+      const account = principal.kind === 'admin_user' ? await store.userById(principal.id) : undefined
       const { ok } = await passwords.verify(current, account?.secretHash)
       if (!ok) return wrongPassword
+      await store.forgetAttempt(attemptId)
       const hash = await passwords.hash(next)
       await store.changePassword(principal.id, hash, principal.sessionId, actorOf(principal, client))
       return { ok: true }
@@ -212,6 +214,9 @@ export function createSignIn(deps: SignInDeps): SignIn {
     },
   }
 }
+
+const isTooMany = (counts: AttemptCounts): boolean =>
+  (Object.keys(failuresMax) as (keyof typeof failuresMax)[]).some((scope) => counts[scope] > failuresMax[scope])
 
 export const normalEmail = (email: string): string => email.trim().toLowerCase()
 

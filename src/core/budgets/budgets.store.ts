@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg'
+import type { VisibleTenants } from '../access/principal.ts'
 import type { Actor } from '../keys/keys.ts'
 import type { BudgetMode, BudgetPeriod, BudgetScope } from './budget.ts'
 import { budgetPeriodAt } from './budget-period.ts'
@@ -7,6 +8,9 @@ import { budgetPeriodAt } from './budget-period.ts'
 export interface BudgetStore {
   /** All of them, by owner, as of one moment of the database's clock. @throws what the database throws */
   list(): Promise<BudgetStanding[]>
+  /** Those that belong to the places given, the oldest first. @throws what the database throws */
+  page(query: BudgetQuery): Promise<PlacedBudget[]>
+  byId(ids: readonly string[]): Promise<PlacedBudget[]>
   /**
    * Raises a budget for a while; an increase that is under way is replaced, one of zero ends it. The audit event commits
    * with it.
@@ -14,6 +18,21 @@ export interface BudgetStore {
    * @throws what the database throws
    */
   raise(raise: BudgetRaise): Promise<{ ok: true; budget: BudgetStanding } | RaiseRefusal>
+}
+
+export interface BudgetQuery {
+  visible: VisibleTenants
+  /** The id that the page before ended with. */
+  after: string | undefined
+  limit: number
+}
+
+/** With the ids of what it belongs to; a key's has its team and organization. */
+export interface PlacedBudget extends BudgetStanding {
+  keyId: string | null
+  teamId: string | null
+  /** Null for that of a tag anywhere. */
+  organizationId: string | null
 }
 
 export interface BudgetStanding {
@@ -99,6 +118,8 @@ interface StandingRow {
   increase_until: Date | null
   increase_by: BudgetIncrease['by'] | null
   organization_id: string | null
+  team_id: string | null
+  api_key_id: string | null
   at: Date
   period_start: Date | null
   period_end: Date | null
@@ -112,7 +133,8 @@ const standingSql = `
   select b.id, k.name as key, k.revoked_at is not null as is_revoked, o.slug as organization, t.slug as team,
     b.tag_key, b.tag_value, case when b.tag_key is not null then 'tag' when b.api_key_id is not null then 'key'
       when b.team_id is not null then 'team' else 'organization' end as scope,
-    b.period, b.time_zone, b.mode, b.managed_by, b.amount_nano::text, o.id as organization_id, now() as at,
+    b.period, b.time_zone, b.mode, b.managed_by, b.amount_nano::text, o.id as organization_id, t.id as team_id,
+    b.api_key_id, now() as at,
     case when b.temporary_increase_until > now() then b.temporary_increase_nano else 0 end::text as increase_nano,
     b.temporary_increase_until as increase_until, b.temporary_increase_by as increase_by,
     p.period_start, p.period_end, coalesce(p.committed_nano, 0)::text as committed_nano,
@@ -140,6 +162,19 @@ export function createBudgetStore(pool: Pool): BudgetStore {
          order by o.slug nulls last, t.slug nulls first, k.name nulls first, b.tag_key, b.tag_value, b.period, b.id`,
       )
       return rows.map(standingOf)
+    },
+    async page({ visible, after, limit }) {
+      const { rows } = await pool.query<StandingRow>(
+        `${standingSql}
+         where ($1 or o.id = any ($2) or t.id = any ($3)) and ($4::uuid is null or b.id > $4)
+         order by b.id limit $5`,
+        [visible.everything, visible.organizationIds, visible.teamIds, after ?? null, limit],
+      )
+      return rows.map(placedOf)
+    },
+    async byId(ids) {
+      const { rows } = await pool.query<StandingRow>(`${standingSql} where b.id = any ($1)`, [ids])
+      return rows.map(placedOf)
     },
     async raise(raise) {
       const client = await pool.connect()
@@ -208,6 +243,13 @@ const auditedOf = ({ amountNano, increase }: BudgetStanding): string =>
       ? { amountNano: increase.amountNano.toString(), until: increase.until.toISOString() }
       : null,
   })
+
+const placedOf = (row: StandingRow): PlacedBudget => ({
+  ...standingOf(row),
+  keyId: row.api_key_id,
+  teamId: row.team_id,
+  organizationId: row.organization_id,
+})
 
 function standingOf(row: StandingRow): BudgetStanding {
   const amountNano = BigInt(row.amount_nano)
