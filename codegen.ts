@@ -93,6 +93,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
             contextType: '../admin/context.ts#AdminContext',
             // What resolvers are handed of a type: the domain's own objects, and not copies in the shape of the schema.
             mappers: {
+              Alias: '../core/routing/listed-routing.store.ts#ListedAlias',
               AdminUser: '../core/access/administration.store.ts#AdminUser as AdminUserParent',
               ApiKey: '../core/keys/keys.ts#Key',
               AuditEvent: '../core/access/audit-events.store.ts#AuditEvent as AuditEventParent',

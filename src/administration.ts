@@ -18,7 +18,9 @@ import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
 import type { Log } from './core/log.ts'
+import { listReplicas } from './core/replicas/listed-replicas.store.ts'
 import { listProviders } from './core/routing/listed-providers.store.ts'
+import { createListedRouting } from './core/routing/listed-routing.store.ts'
 import type { MasterKeys } from './core/secrets/open-keyring.store.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createUsageReports } from './core/usage/usage-reports.store.ts'
@@ -75,6 +77,8 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
       audit: createAuditEvents(pools.admin),
       feed: createUsageFeed({ usage, log }),
       budgets: createBudgetStore(pools.admin),
+      routing: createListedRouting(pools.admin),
+      replicas: (before, limit) => listReplicas(pools.admin, before, limit),
       providers: () => listProviders(pools.admin),
       upstreams: deps.upstreams,
       newId: ids,

@@ -18,7 +18,9 @@ import type { Clock } from '../core/clock.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { IdSource } from '../core/ids.ts'
 import type { Actor, Key, Keys } from '../core/keys/keys.ts'
+import type { ListedReplica } from '../core/replicas/listed-replicas.store.ts'
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts'
+import type { ListedRouting } from '../core/routing/listed-routing.store.ts'
 import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
 import type { UsageFeed } from './usage-feed.ts'
@@ -34,6 +36,8 @@ export interface AdminServices {
   models: ListedModels
   feed: UsageFeed
   budgets: BudgetStore
+  routing: ListedRouting
+  replicas(before: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedReplica[]>
   providers(): Promise<ListedProvider[]>
   /** What each process of this replica knows of its upstreams. */
   upstreams(): readonly { process: string; upstreams: readonly UpstreamStatus[] }[]

@@ -22,6 +22,7 @@ import { budgetResolvers } from './resolvers/budgets.ts'
 import { keyResolvers } from './resolvers/keys.ts'
 import { modelResolvers } from './resolvers/models.ts'
 import { nodeResolvers } from './resolvers/node.ts'
+import { operationsResolvers } from './resolvers/operations.ts'
 import { providerResolvers } from './resolvers/providers.ts'
 import { tenantResolvers } from './resolvers/tenants.ts'
 import { usageResolvers } from './resolvers/usage.ts'
@@ -65,6 +66,7 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
       modelResolvers,
       budgetResolvers,
       providerResolvers,
+      operationsResolvers,
     ] as never,
   })
   guardSchema(schema, rules)

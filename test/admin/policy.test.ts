@@ -47,6 +47,12 @@ interface Operation {
 const everybody: Operation['outcomes'] = { stranger: 'unauthenticated' }
 const administrators: Operation['outcomes'] = { stranger: 'unauthenticated', 'administrator everywhere': 'done' }
 
+const viewersOfAll: Operation['outcomes'] = {
+  ...administrators,
+  'viewer everywhere': 'done',
+  'editor everywhere': 'done',
+}
+
 /** On a key of the team: its editors, and who is above them. */
 const keyEditors: Operation['outcomes'] = {
   stranger: 'unauthenticated',
@@ -87,8 +93,15 @@ const operations: Readonly<Record<string, Operation>> = {
   'Query.providers': {
     document: '{ providers { nodes { name } } }',
     otherwise: 'forbidden',
-    outcomes: { ...administrators, 'viewer everywhere': 'done', 'editor everywhere': 'done' },
+    outcomes: viewersOfAll,
   },
+  'Query.aliases': { document: '{ aliases { nodes { name } } }', otherwise: 'forbidden', outcomes: viewersOfAll },
+  'Query.configVersions': {
+    document: '{ configVersions { nodes { version } } }',
+    otherwise: 'forbidden',
+    outcomes: viewersOfAll,
+  },
+  'Query.replicas': { document: '{ replicas { nodes { id } } }', otherwise: 'forbidden', outcomes: viewersOfAll },
   'Mutation.budgetRaise': {
     document:
       'mutation { budgetRaise(input: { budgetId: "$budget", amountNanoUsd: "0", until: "2030-01-01T00:00:00Z" }) { errors { __typename } } }',

@@ -260,6 +260,26 @@ test('providers show no secret, and how they are found', async () => {
   expect(JSON.stringify(data)).not.toContain(upstreamCredential)
 })
 
+test('what is served from and who serves is there to see', async () => {
+  const { data } = await ask(`{ aliases { nodes { name enabled managedBy billingKey { name }
+    targets { provider model weight priority region } } } configVersions(first: 1) { nodes { version source status problems { path } } }
+    replicas { nodes { label host version stoppedAt } } }`)
+  expect(data.aliases.nodes).toEqual([
+    {
+      name: 'smart',
+      enabled: true,
+      managedBy: 'file',
+      billingKey: null,
+      targets: [
+        { provider: 'openai', model: 'round-numbers', weight: 1, priority: 0, region: null },
+        { provider: 'spare', model: 'spare-chat', weight: 1, priority: 1, region: null },
+      ],
+    },
+  ])
+  expect(data.configVersions.nodes).toMatchObject([{ source: 'file', status: 'active', problems: [] }])
+  expect(data.replicas.nodes).toMatchObject([{ label: 'main', stoppedAt: null }])
+})
+
 test('a key of another organization that made a call is not shown to those whose key paid', async () => {
   await gateway.forgetHealth()
   const record = (token: string) =>
