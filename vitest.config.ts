@@ -12,6 +12,8 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     reporters: ['default', new SkipReport()],
+    // Of those of one file: some start three processes each.
+    maxConcurrency: 3,
     projects: [
       // Property tests take a second or two on a machine of their own; a busy one must not make them fail.
       { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },

@@ -1,10 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { ApolloServer, HeaderMap } from '@apollo/server'
-import { makeExecutableSchema } from '@graphql-tools/schema'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import { GraphQLError, type GraphQLSchema } from 'graphql'
+import { GraphQLError } from 'graphql'
 import type { AccessTokens } from '../core/access/access-tokens.ts'
 import type { Principal } from '../core/access/principal.ts'
 import type { Client } from '../core/access/sign-in.ts'
@@ -13,20 +12,8 @@ import type { Log } from '../core/log.ts'
 import { type AdminContext, type AdminServices, createLoaders } from './context.ts'
 import { checkDocument } from './document-limits.ts'
 import { adminError, unauthenticated } from './errors.ts'
-import { guardSchema } from './guard.ts'
-import { policy, type Rule } from './policy.ts'
 import { noCookie, type RefreshCookie, refreshCookie } from './refresh-cookie.ts'
-import { accessResolvers } from './resolvers/access.ts'
-import { auditResolvers } from './resolvers/audit.ts'
-import { budgetResolvers } from './resolvers/budgets.ts'
-import { keyResolvers } from './resolvers/keys.ts'
-import { modelResolvers } from './resolvers/models.ts'
-import { nodeResolvers } from './resolvers/node.ts'
-import { operationsResolvers } from './resolvers/operations.ts'
-import { providerResolvers } from './resolvers/providers.ts'
-import { tenantResolvers } from './resolvers/tenants.ts'
-import { usageResolvers } from './resolvers/usage.ts'
-import { scalars } from './scalars.ts'
+import { adminSchema } from './schema.ts'
 import { openSubscriptions } from './subscriptions.ts'
 
 /** The door of administrators: one GraphQL API, and the keys that verify its tokens. */
@@ -47,31 +34,6 @@ export interface AdminServerDeps {
 const bodyBytesMax = 100 * 1024
 const variablesLengthMax = 64 * 1024
 const tokensMax = 1_000
-
-const schemaFolder = join(import.meta.dirname, '../../schema')
-
-/** @throws Error when a field has no rule, or a rule no field */
-export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): GraphQLSchema {
-  const files = readdirSync(schemaFolder).filter((name) => name.endsWith('.graphql'))
-  const schema = makeExecutableSchema({
-    typeDefs: files.sort().map((name) => readFileSync(join(schemaFolder, name), 'utf8')),
-    resolvers: [
-      scalars,
-      nodeResolvers,
-      accessResolvers,
-      tenantResolvers,
-      keyResolvers,
-      usageResolvers,
-      auditResolvers,
-      modelResolvers,
-      budgetResolvers,
-      providerResolvers,
-      operationsResolvers,
-    ] as never,
-  })
-  guardSchema(schema, rules)
-  return schema
-}
 
 /** @throws Error when the policy of the API is not complete */
 export async function createAdminServer(deps: AdminServerDeps): Promise<AdminServer> {

@@ -3,7 +3,7 @@ import { isObjectType } from 'graphql'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { toGlobalId } from '../../src/admin/global-ids.ts'
 import { policy } from '../../src/admin/policy.ts'
-import { adminSchema } from '../../src/admin/server.ts'
+import { adminSchema } from '../../src/admin/schema.ts'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
 import { openTestGateway, type TestGateway } from '../support/gateway.ts'
 

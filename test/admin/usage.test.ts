@@ -248,6 +248,7 @@ test('a budget stands as calls have left it, and is raised by whoever may', asyn
 })
 
 test('providers show no secret, and how they are found', async () => {
+  await gateway.forgetHealth()
   gateway.upstream.answer((response) => respondWithJson(response, 500, { error: { message: 'Scripted.' } }))
   for (let attempt = 0; attempt < 20; attempt++) await call('acme')
   const { data } = await ask(`{ providers { nodes { name type managedBy enabled credentials { field last4 }

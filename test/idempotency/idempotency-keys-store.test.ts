@@ -21,7 +21,7 @@ let otherStore: IdempotencyKeyStore
 beforeAll(async () => {
   database = await createTestDatabase()
   const settings = { retentionMs: 86_400_000, leaseMs: 45_000 }
-  store = createIdempotencyKeyStore({ ...settings, pool: database.pools.request, replica: 'one' })
+  store = createIdempotencyKeyStore({ ...settings, pool: database.pools.admin, replica: 'one' })
   otherStore = createIdempotencyKeyStore({ ...settings, pool: database.pools.settlement, replica: 'two' })
   await database.pools.admin.query(
     `with organization as (
