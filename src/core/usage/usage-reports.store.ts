@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Pool } from 'pg'
 import type { VisibleTenants } from '../access/principal.ts'
 import type { Units } from './usage.ts'
@@ -228,7 +229,10 @@ export function createUsageReports(pool: Pool): UsageReports {
       }
       const sql = `${selectCalls} ${conditions.where}
         order by u.reserved_at desc, u.request_id desc limit ${conditions.bind(limit)}`
-      const { rows } = await pool.query<ReportedCall>(sql, conditions.values)
+      // Planning over a hundred days of partitions takes longer than reading a page: a connection does it once for each
+      // combination of filters, of which there are few in use.
+      const name = `usage_records_${hash('sha256', sql, 'hex').slice(0, 32)}`
+      const { rows } = await pool.query<ReportedCall>({ name, text: sql, values: conditions.values })
       return rows
     },
 
@@ -238,27 +242,29 @@ export function createUsageReports(pool: Pool): UsageReports {
     },
 
     async attempts(calls) {
-      const { rows } = await pool.query<ReportedAttempt>(
-        `select a.request_id as "requestId", a.attempt_no as number, a.provider, a.model, a.outcome,
+      const { rows } = await pool.query<ReportedAttempt>({
+        name: 'usage_attempts_of_calls',
+        text: `select a.request_id as "requestId", a.attempt_no as number, a.provider, a.model, a.outcome,
            a.http_status as "httpStatus", a.error_code as "errorCode", a.billing, a.units, a.cost_nano as "costNano",
            a.total_ms as "totalMs"
          from unnest($1::timestamptz[], $2::uuid[]) as call (at, id)
          join usage_attempts a on a.reserved_at = call.at and a.request_id = call.id
          order by a.request_id, a.attempt_no`,
-        keysOf(calls),
-      )
+        values: keysOf(calls),
+      })
       return rows
     },
 
     async ledgerEntries(calls) {
-      const { rows } = await pool.query<ReportedEntry>(
-        `select l.request_id as "requestId", l.kind, l.amount_nano as "amountNano",
+      const { rows } = await pool.query<ReportedEntry>({
+        name: 'ledger_entries_of_calls',
+        text: `select l.request_id as "requestId", l.kind, l.amount_nano as "amountNano",
            l.budget_period_id is not null as "isOfBudgetPeriod", l.created_at as "createdAt"
          from unnest($1::timestamptz[], $2::uuid[]) as call (at, id)
          join ledger_entries l on l.reserved_at = call.at and l.request_id = call.id
          order by l.request_id, l.created_at, l.seq, l.budget_period_id nulls first`,
-        keysOf(calls),
-      )
+        values: keysOf(calls),
+      })
       return rows
     },
 
