@@ -10,6 +10,7 @@ import type { Log } from './core/log.ts'
 import { createReplicaId } from './core/replicas/replica-id.ts'
 import { openFoundation } from './foundation.ts'
 import { registerProcessMetrics } from './ops/process-metrics.ts'
+import { readinessUpstreams } from './ops/readiness-upstreams.ts'
 import { portRefusal } from './port-refusal.ts'
 import { createReadiness } from './readiness.ts'
 import { openServing } from './serving.ts'
@@ -140,7 +141,7 @@ export async function openApp(
     }),
   )
   readiness.ask(gateway.notReadyReasons)
-  readiness.describe(() => ({ upstreams: gateway.upstreams() }))
+  readiness.describe(() => ({ upstreams: readinessUpstreams(gateway.upstreams()) }))
   const rest = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
   readiness.blockedBy(undefined)
 

@@ -18,13 +18,12 @@ export function limitOf(first: number): number {
 }
 
 /** @param position - what a cursor of a row holds */
-export function connectionOf<Row, Node>(
-  rows: readonly Row[],
+export function connectionOf<Node>(
+  rows: readonly Node[],
   first: number,
-  position: (row: Row) => readonly string[],
-  node: (row: Row) => Node,
+  position: (row: Node) => readonly string[],
 ): Connection<Node> {
-  const edges = rows.slice(0, first).map((row) => ({ cursor: cursorOf(position(row)), node: node(row) }))
+  const edges = rows.slice(0, first).map((node) => ({ cursor: cursorOf(position(node)), node }))
   return {
     edges,
     nodes: edges.map((edge) => edge.node),

@@ -9,7 +9,7 @@ import type {
 } from '../core/access/administration.store.ts'
 import type { Administration } from '../core/access/administration.ts'
 import type { AuditEvents } from '../core/access/audit-events.store.ts'
-import type { Principal, Role, Scope } from '../core/access/principal.ts'
+import type { Principal, Role, Scope, VisibleTenants } from '../core/access/principal.ts'
 import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
 import type { BudgetStore } from '../core/budgets/budgets.store.ts'
@@ -49,6 +49,8 @@ export interface AdminServices {
 export interface AdminContext extends AdminServices {
   /** Undefined for a stranger. */
   viewer: Principal | undefined
+  /** Of the viewer's roles. */
+  visible: VisibleTenants
   client: Client
   cookie: RefreshCookie
   loaders: Loaders

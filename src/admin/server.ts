@@ -5,10 +5,11 @@ import { ApolloServer, HeaderMap } from '@apollo/server'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { GraphQLError } from 'graphql'
 import type { AccessTokens } from '../core/access/access-tokens.ts'
-import type { Principal } from '../core/access/principal.ts'
+import { type Principal, visibleTenants } from '../core/access/principal.ts'
 import type { Client } from '../core/access/sign-in.ts'
 import type { IdSource } from '../core/ids.ts'
 import type { Log } from '../core/log.ts'
+import { bearerIn } from './bearer.ts'
 import { type AdminContext, type AdminServices, createLoaders } from './context.ts'
 import { checkDocument } from './document-limits.ts'
 import { adminError, unauthenticated } from './errors.ts'
@@ -70,6 +71,7 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
   const contextFor = (viewer: Principal | undefined, client: Client, cookie: RefreshCookie): AdminContext => ({
     ...services,
     viewer,
+    visible: visibleTenants(viewer?.grants ?? []),
     client,
     cookie,
     loaders: createLoaders(services, viewer),
@@ -79,7 +81,8 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
   })
   const contextOf = async (request: FastifyRequest, reply: FastifyReply): Promise<AdminContext> => {
     const { authorization } = request.headers
-    const found = authorization === undefined ? undefined : await services.signIn.principalOf(bearerIn(authorization))
+    const token = authorization === undefined ? undefined : bearerIn(authorization)
+    const found = token === undefined ? undefined : await services.signIn.principalOf(token)
     if (authorization !== undefined && !found) throw unauthenticated()
     const client = { address: request.ip, userAgent: userAgentOf(request.headers), requestId: request.id }
     return contextFor(found?.principal, client, refreshCookie(request, reply, origins))
@@ -94,6 +97,7 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
   })
   server.addHook('onSend', async (_request, reply) => {
     void reply.headers(securityHeaders)
+    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store')
   })
   server.post('/graphql', async (request, reply) => {
     void reply.header('x-request-id', request.id)
@@ -163,9 +167,6 @@ export async function createAdminServer(deps: AdminServerDeps): Promise<AdminSer
 const userAgentOf = (headers: { 'user-agent'?: string | undefined }): string =>
   (headers['user-agent'] ?? '').slice(0, 300)
 
-/** @returns what stands behind "Bearer", or nothing that is a token */
-const bearerIn = (authorization: string): string => /^Bearer ([\w.-]+)$/.exec(authorization)?.[1] ?? ''
-
 function bodyRefusal({ body, headers }: FastifyRequest): { message: string; extensions: { code: string } } | undefined {
   const refusal = (message: string) => ({ message, extensions: { code: 'BAD_REQUEST' } })
   if (!/^application\/json(?:;\s*charset=utf-8)?$/i.test(headers['content-type'] ?? '')) {
@@ -190,7 +191,6 @@ const securityHeaders = {
   'content-security-policy': "default-src 'self'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
-  'cache-control': 'no-store',
 } as const
 
 /** What is not for the client goes to the log, and the client is told that something failed. */

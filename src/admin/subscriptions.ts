@@ -6,6 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { Principal } from '../core/access/principal.ts'
 import type { SignIn } from '../core/access/sign-in.ts'
 import type { Log } from '../core/log.ts'
+import { bearerIn } from './bearer.ts'
 import type { AdminContext } from './context.ts'
 import { checkDocument } from './document-limits.ts'
 import { adminError } from './errors.ts'
@@ -80,7 +81,7 @@ export function openSubscriptions(deps: SubscriptionsDeps): Subscriptions {
     connectionInitWaitTimeout: initWaitMs,
     async onConnect({ connectionParams, extra }) {
       const authorization = String(connectionParams?.authorization ?? '')
-      const token = /^Bearer ([\w.-]+)$/.exec(authorization)?.[1]
+      const token = bearerIn(authorization)
       const found = token === undefined ? undefined : await signIn.principalOf(token)
       if (!found || token === undefined) {
         extra.socket.close(closeCodes.unauthorized, 'Unauthorized')

@@ -12,6 +12,7 @@ import { createReplicaId } from '../core/replicas/replica-id.ts'
 import { openFoundation } from '../foundation.ts'
 import { collectSeries, mergeSeries, renderSeries } from '../ops/metric-series.ts'
 import { registerProcessMetrics } from '../ops/process-metrics.ts'
+import { readinessUpstreams } from '../ops/readiness-upstreams.ts'
 import { registerSampled } from '../ops/series.ts'
 import { createReadiness } from '../readiness.ts'
 import { openSharedState } from '../shared-state.ts'
@@ -92,7 +93,11 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   const admin = own(await openAdminPlane({ settings, pools, clock, masters, keyPepper, events, upstreams, log }))
   readiness.ask(opened.notReadyReasons)
   readiness.describe(() => ({
-    workers: opened.workers().map(({ name, isReady, upstreams }) => ({ worker: name, ready: isReady, upstreams })),
+    workers: opened.workers().map(({ name, isReady, upstreams }) => ({
+      worker: name,
+      ready: isReady,
+      upstreams: readinessUpstreams(upstreams),
+    })),
   }))
   const rest = await Promise.race([opened.ready, aborted(signal)])
   readiness.blockedBy(undefined)

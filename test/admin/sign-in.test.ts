@@ -121,6 +121,8 @@ describe('an access token', () => {
     expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeGreaterThanOrEqual(599)
     expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeLessThanOrEqual(601)
     expect(JSON.stringify(payload)).not.toContain('ADMIN')
+    const { headers } = await fetch(`${adminUrl(gateway)}/.well-known/jwks.json`)
+    expect(headers.get('cache-control')).toBe('public, max-age=300')
   })
 
   test('of any other making lets nobody in', async () => {

@@ -27,22 +27,12 @@ export const accessResolvers: Resolvers = {
     async adminUsers(_root, { first, after, search }, { tenants }) {
       const [position] = positionIn(after, 1) ?? []
       const rows = await tenants.users({ search: searchOf(search), after: position, limit: limitOf(first) })
-      return connectionOf(
-        rows,
-        first,
-        ({ email }) => [email],
-        (user) => user,
-      )
+      return connectionOf(rows, first, ({ email }) => [email])
     },
     async serviceTokens(_root, { first, after }, { tenants }) {
       const [position] = positionIn(after, 1) ?? []
       const rows = await tenants.serviceTokens({ search: undefined, after: position, limit: limitOf(first) })
-      return connectionOf(
-        rows,
-        first,
-        ({ serviceName }) => [serviceName],
-        (token) => token,
-      )
+      return connectionOf(rows, first, ({ serviceName }) => [serviceName])
     },
   },
 

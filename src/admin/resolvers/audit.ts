@@ -1,7 +1,5 @@
-import { visibleTenants } from '../../core/access/principal.ts'
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { viewerOf } from '../context.ts'
 import { toGlobalId } from '../global-ids.ts'
 
 export const auditResolvers: Resolvers = {
@@ -9,7 +7,7 @@ export const auditResolvers: Resolvers = {
     async auditEvents(_root, { first, after, filter }, context) {
       const [createdAtText, id] = positionIn(after, 2) ?? []
       const rows = await context.audit.list({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         action: filter?.action ?? undefined,
         subjectId: filter?.subjectId ?? undefined,
         since: filter?.since ?? undefined,
@@ -17,12 +15,7 @@ export const auditResolvers: Resolvers = {
         after: createdAtText !== undefined && id !== undefined ? { createdAtText, id } : undefined,
         limit: limitOf(first),
       })
-      return connectionOf(
-        rows,
-        first,
-        (event) => [event.createdAtText, event.id],
-        (event) => event,
-      )
+      return connectionOf(rows, first, (event) => [event.createdAtText, event.id])
     },
   },
   AuditEvent: {

@@ -1,8 +1,8 @@
-import { globalScope, type Scope, scopeOf, visibleTenants } from '../../core/access/principal.ts'
+import { globalScope, type Scope, scopeOf } from '../../core/access/principal.ts'
 import type { RaiseRefusal } from '../../core/budgets/budgets.store.ts'
 import type { BudgetMode, BudgetPeriod, BudgetScope, Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { actorOf, viewerOf, visibleKey } from '../context.ts'
+import { actorOf, visibleKey } from '../context.ts'
 import { badInput, notFound, type PayloadError, payloadError } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import { money } from './usage.ts'
@@ -25,16 +25,11 @@ export const budgetResolvers: Resolvers = {
   Query: {
     async budgets(_root, { first, after }, context) {
       const rows = await context.budgets.page({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         after: positionIn(after, 1)?.[0],
         limit: limitOf(first),
       })
-      return connectionOf(
-        rows,
-        first,
-        ({ id }) => [id],
-        (budget) => budget,
-      )
+      return connectionOf(rows, first, ({ id }) => [id])
     },
   },
   Mutation: {

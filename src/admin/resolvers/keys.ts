@@ -1,8 +1,8 @@
-import { scopeOf, visibleTenants } from '../../core/access/principal.ts'
+import { scopeOf } from '../../core/access/principal.ts'
 import { type Key, keyState } from '../../core/keys/keys.ts'
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { type AdminContext, actorOf, viewerOf } from '../context.ts'
+import { type AdminContext, actorOf } from '../context.ts'
 import { badInput, notFound, payloadError } from '../errors.ts'
 import { fromGlobalId, idOf, toGlobalId } from '../global-ids.ts'
 import { scopeFrom, searchOf } from './access.ts'
@@ -17,19 +17,15 @@ export const keyResolvers: Resolvers = {
       const [createdAt, id] = positionIn(after, 2) ?? []
       const tag = filter?.tag
       const page = await context.keys.list({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         ...ownerIds(filter?.ownerId),
         search: searchOf(filter?.search),
         tag: tag ? { key: tag.name, value: tag.value } : undefined,
         after: createdAt !== undefined && id !== undefined ? { createdAt, id } : undefined,
         limit: limitOf(first) - 1,
       })
-      const connection = connectionOf(
-        page.keys.map((key, index) => ({ key, cursor: page.cursors[index] })),
-        first,
-        ({ cursor }) => [cursor?.createdAt ?? '', cursor?.id ?? ''],
-        ({ key }) => key,
-      )
+      const cursors = new Map(page.cursors.map((cursor) => [cursor.id, cursor.createdAt]))
+      const connection = connectionOf(page.keys, first, (key) => [cursors.get(key.id) ?? '', key.id])
       return { ...connection, pageInfo: { ...connection.pageInfo, hasNextPage: page.next !== undefined } }
     },
   },

@@ -39,12 +39,7 @@ export const modelResolvers: Resolvers = {
         after: catalog !== undefined && name !== undefined && id !== undefined ? { catalog, name, id } : undefined,
         limit: limitOf(first),
       })
-      return connectionOf(
-        rows,
-        first,
-        (model) => [model.catalog, model.name, model.id],
-        (model) => model,
-      )
+      return connectionOf(rows, first, (model) => [model.catalog, model.name, model.id])
     },
   },
   Model: {

@@ -6,32 +6,17 @@ export const operationsResolvers: Resolvers = {
   Query: {
     async aliases(_root, { first, after }, { routing }) {
       const rows = await routing.aliases(positionIn(after, 1)?.[0], limitOf(first))
-      return connectionOf(
-        rows,
-        first,
-        ({ name }) => [name],
-        (alias) => alias,
-      )
+      return connectionOf(rows, first, ({ name }) => [name])
     },
     async configVersions(_root, { first, after }, { routing }) {
       const rows = await routing.versions(positionIn(after, 1)?.[0], limitOf(first))
-      return connectionOf(
-        rows,
-        first,
-        ({ version }) => [version],
-        (version) => version,
-      )
+      return connectionOf(rows, first, ({ version }) => [version])
     },
     async replicas(_root, { first, after }, { replicas }) {
       const [startedAtText, id] = positionIn(after, 2) ?? []
       const before = startedAtText !== undefined && id !== undefined ? { startedAtText, id } : undefined
       const rows = await replicas(before, limitOf(first))
-      return connectionOf(
-        rows,
-        first,
-        (replica) => [replica.startedAtText, replica.id],
-        (replica) => replica,
-      )
+      return connectionOf(rows, first, (replica) => [replica.startedAtText, replica.id])
     },
   },
   Alias: { billingKey: ({ billingKeyId }, _args, context) => visibleKey(billingKeyId, context) },

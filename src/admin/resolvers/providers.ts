@@ -9,12 +9,7 @@ export const providerResolvers: Resolvers = {
       // There are few of them, so they are read whole.
       const rows = (await context.providers()).filter(({ name }) => position === undefined || name > position)
       rows.sort((a, b) => (a.name < b.name ? -1 : 1))
-      return connectionOf(
-        rows.slice(0, limit),
-        first,
-        ({ name }) => [name],
-        (provider) => provider,
-      )
+      return connectionOf(rows.slice(0, limit), first, ({ name }) => [name])
     },
   },
   Provider: {
@@ -26,12 +21,8 @@ export const providerResolvers: Resolvers = {
           .map((status) => ({
             process,
             credentialAccepted: status.credential === 'accepted',
-            attemptsInFlight: status.attempts_in_flight,
-            modelsInTrouble: status.models_in_trouble.map(({ cooling_down, latency_ms, ...model }) => ({
-              ...model,
-              coolingDown: cooling_down,
-              latencyMs: latency_ms,
-            })),
+            attemptsInFlight: status.attemptsInFlight,
+            modelsInTrouble: status.modelsInTrouble,
           })),
       ),
   },

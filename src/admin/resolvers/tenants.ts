@@ -1,7 +1,7 @@
-import { scopeOf, visibleTenants } from '../../core/access/principal.ts'
+import { scopeOf } from '../../core/access/principal.ts'
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { actorOf, viewerOf } from '../context.ts'
+import { actorOf } from '../context.ts'
 import { notFound, payloadError } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import { searchOf } from './access.ts'
@@ -10,17 +10,12 @@ export const tenantResolvers: Resolvers = {
   Query: {
     async organizations(_root, { first, after, search }, context) {
       const rows = await context.tenants.organizations({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         search: searchOf(search),
         after: positionIn(after, 1)?.[0],
         limit: limitOf(first),
       })
-      return connectionOf(
-        rows,
-        first,
-        ({ slug }) => [slug],
-        (organization) => organization,
-      )
+      return connectionOf(rows, first, ({ slug }) => [slug])
     },
   },
 

@@ -1,9 +1,8 @@
-import { visibleTenants } from '../../core/access/principal.ts'
 import { formatUsd } from '../../core/money.ts'
 import type { UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { viewerOf, visibleKey } from '../context.ts'
+import { visibleKey } from '../context.ts'
 import { badInput } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import type { UsageDifference } from '../usage-feed.ts'
@@ -33,7 +32,7 @@ export const usageResolvers: Resolvers = {
       const [reservedAtText, requestId] = positionIn(after, 2) ?? []
       const cost = filter?.costAtLeastNanoUsd
       const rows = await context.usage.records({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         filter: {
           since: filter?.since ?? undefined,
           until: filter?.until ?? undefined,
@@ -49,16 +48,11 @@ export const usageResolvers: Resolvers = {
         after: reservedAtText !== undefined && requestId !== undefined ? { reservedAtText, requestId } : undefined,
         limit: limitOf(first),
       })
-      return connectionOf(
-        rows,
-        first,
-        (row) => [row.reservedAtText, row.requestId],
-        (row) => row,
-      )
+      return connectionOf(rows, first, (row) => [row.reservedAtText, row.requestId])
     },
     async usageStatistics(_root, { since, until, interval, by, ownerId, apiKeyId }, context) {
       const rows = await context.usage.sums({
-        visible: visibleTenants(viewerOf(context).grants),
+        visible: context.visible,
         since,
         until: until ?? new Date(context.clock.nowMs()),
         interval: interval.toLowerCase() as UsageInterval,
@@ -76,9 +70,8 @@ export const usageResolvers: Resolvers = {
   Subscription: {
     usageTotals: {
       subscribe(_root, { intervalSeconds, ownerId, apiKeyId }, context) {
-        const { grants } = viewerOf(context)
         return context.feed.subscribe({
-          visible: visibleTenants(grants),
+          visible: context.visible,
           intervalS: intervalIn(intervalSeconds),
           organizationId: undefined,
           teamId: undefined,

@@ -1,6 +1,8 @@
 import type { Pool, PoolClient } from 'pg'
+import { searchPattern } from '../db/search-pattern.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { Actor, Refusal } from '../keys/keys.ts'
+import { hasAdministrator, lockAdministrators } from './administrators.store.ts'
 import { type AuditedChange, recordAudit } from './audit-trail.store.ts'
 import type { Principal, Role, Scope, VisibleTenants } from './principal.ts'
 
@@ -118,9 +120,6 @@ const selectBinding = `select b.id, case when b.admin_user_id is null then 'admi
 const organizationVisible = `($1 or o.id = any ($2) or exists (select from teams v where v.organization_id = o.id and v.id = any ($3)))`
 const teamVisible = `($1 or t.organization_id = any ($2) or t.id = any ($3))`
 
-const like = (search: string | undefined): string | null =>
-  search === undefined ? null : `%${search.replace(/[\\%_]/g, '\\$&')}%`
-
 const visibility = ({ everything, organizationIds, teamIds }: VisibleTenants): unknown[] => [
   everything,
   organizationIds,
@@ -144,7 +143,7 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
         `${selectOrganization}
          where ${organizationVisible} and ($4::text is null or o.name ilike $4) and ($5::text is null or o.slug > $5)
          order by o.slug limit $6`,
-        [...visibility(visible), like(search), after ?? null, limit],
+        [...visibility(visible), searchPattern(search), after ?? null, limit],
       ),
     organizationsById: (ids) => byId(selectOrganization, 'o', ids),
     teams: ({ visible, organizationIds, limit }) =>
@@ -159,7 +158,7 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
         `${selectUser}
          where ($1::text is null or u.email ilike $1 or u.display_name ilike $1) and ($2::text is null or u.email > $2)
          order by u.email limit $3`,
-        [like(search), after ?? null, limit],
+        [searchPattern(search), after ?? null, limit],
       ),
     usersById: (ids) => byId(selectUser, 'u', ids),
     serviceTokens: ({ after, limit }) =>
@@ -334,19 +333,6 @@ function refuseLastAdministrator(error: unknown): { ok: false; refusal: Refusal 
   if (!(error instanceof LastAdministrator)) throw error
   const message = 'Nobody would be left who administers the whole gateway.'
   return { ok: false, refusal: { code: 'conflict', message, path: [] } }
-}
-
-/** Two that go at once would each leave the other. */
-const lockAdministrators = (client: PoolClient): Promise<unknown> =>
-  client.query('select pg_advisory_xact_lock(hashtext($1))', ['llmgw first administrator'])
-
-async function hasAdministrator(client: PoolClient): Promise<boolean> {
-  const { rows } = await client.query<{ found: boolean }>(
-    `select exists (
-       select from role_bindings b join admin_users u on u.id = b.admin_user_id
-       where b.role = 'admin' and b.organization_id is null and b.team_id is null and u.disabled_at is null) as found`,
-  )
-  return rows[0]?.found === true
 }
 
 async function changed<T extends object>(

@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../db/transaction.ts'
+import { hasAdministrator, lockAdministrators } from './administrators.store.ts'
 import { type AuditEntry, recordAudit } from './audit-trail.store.ts'
 import type { Principal, Role, RoleGrant } from './principal.ts'
 import { scopeOf } from './principal.ts'
@@ -269,15 +270,7 @@ export function createSignInStore(pool: Pool): SignInStore {
         })
       }),
 
-    async hasAdministrator() {
-      const row = await one<{ found: boolean }>(
-        `select exists (
-           select from role_bindings b join admin_users u on u.id = b.admin_user_id
-           where b.role = 'admin' and b.organization_id is null and b.team_id is null and u.disabled_at is null) as found`,
-        [],
-      )
-      return row?.found === true
-    },
+    hasAdministrator: () => hasAdministrator(pool),
     async putSetupToken(hash, lifeMs) {
       await pool.query(
         `insert into setup_tokens (token_hash, expires_at)
@@ -382,17 +375,15 @@ async function endFamilies(
 }
 
 async function createFirst(client: PoolClient, first: FirstAdministrator): Promise<boolean> {
-  // Two at once would both find nobody.
-  await client.query('select pg_advisory_xact_lock(hashtext($1))', ['llmgw first administrator'])
-  const { rows } = await client.query<{ is_taken: boolean; is_known: boolean }>(
-    `select exists (
-         select from role_bindings b join admin_users u on u.id = b.admin_user_id
-         where b.role = 'admin' and b.organization_id is null and b.team_id is null and u.disabled_at is null) as is_taken,
-       $1::bytea is null or exists (
-         select from setup_tokens t where t.token_hash = $1 and t.expires_at > clock_timestamp()) as is_known`,
-    [first.setupTokenHash ?? null],
-  )
-  if (rows[0]?.is_taken || !rows[0]?.is_known) return false
+  await lockAdministrators(client)
+  if (await hasAdministrator(client)) return false
+  if (first.setupTokenHash) {
+    const { rowCount } = await client.query(
+      'select from setup_tokens t where t.token_hash = $1 and t.expires_at > clock_timestamp()',
+      [first.setupTokenHash],
+    )
+    if (rowCount === 0) return false
+  }
   const { rows: users } = await client.query<{ id: string }>(
     `insert into admin_users (id, email, display_name, password_hash) values ($1, $2, $3, $4)
      on conflict (email) do update set password_hash = excluded.password_hash, disabled_at = null

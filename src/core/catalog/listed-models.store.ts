@@ -1,4 +1,5 @@
 import type { Pool } from 'pg'
+import { searchPattern } from '../db/search-pattern.ts'
 import type { StoredRateTable } from '../pricing/price.ts'
 
 /** Models as people look at them, each with its price in force. */
@@ -67,7 +68,7 @@ export function createListedModels(pool: Pool): ListedModels {
            and m.features @> $3::jsonb and ($4::text is null or (m.catalog, m.name, m.id) > ($4, $5, $6::uuid))
          order by m.catalog, m.name, m.id limit $7`,
         [
-          search === undefined ? null : `%${search.replace(/[\\%_]/g, '\\$&')}%`,
+          searchPattern(search),
           catalog ?? null,
           JSON.stringify(Object.fromEntries(features.map((name) => [name, true]))),
           after?.catalog ?? null,

@@ -1,25 +1,25 @@
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
 import type { UpstreamHealth } from './upstream-health.ts'
 
-/** One provider as this replica finds it, for an operator who asks why calls go elsewhere. JSON. */
+/** One provider as this process finds it, for an operator who asks why calls go elsewhere. */
 export interface UpstreamStatus {
   provider: string
   credential: 'accepted' | 'refused'
-  attempts_in_flight: number
+  attemptsInFlight: number
   /** Those that are not asked at present, or of whose attempts most have failed of late; the first twenty. */
-  models_in_trouble: ModelStatus[]
+  modelsInTrouble: ModelStatus[]
 }
 
 export interface ModelStatus {
   model: string
   circuit: 'closed' | 'half-open' | 'open'
   /** Left alone for a while, as its 429 asked for. */
-  cooling_down: boolean
+  coolingDown: boolean
   /** Attempts of the last 30 s, and how many of them failed. */
   attempts: number
   failures: number
   /** Of whole answers, the moving average. */
-  latency_ms: number | null
+  latencyMs: number | null
 }
 
 const modelsMax = 20
@@ -34,14 +34,14 @@ export function upstreamStatus(health: UpstreamHealth, snapshot: RoutingSnapshot
     return {
       provider: name,
       credential,
-      attempts_in_flight: active,
-      models_in_trouble: troubled.slice(0, modelsMax).map(({ model, circuit, coolingDown, ...target }) => ({
+      attemptsInFlight: active,
+      modelsInTrouble: troubled.slice(0, modelsMax).map(({ model, circuit, coolingDown, ...target }) => ({
         model,
         circuit,
-        cooling_down: coolingDown,
+        coolingDown,
         attempts: target.calls,
         failures: target.failures,
-        latency_ms: target.latencyMs === undefined ? null : Math.round(target.latencyMs),
+        latencyMs: target.latencyMs === undefined ? null : Math.round(target.latencyMs),
       })),
     }
   })

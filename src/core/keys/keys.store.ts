@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { type AuditEntry, recordAudit } from '../access/audit-trail.store.ts'
+import { searchPattern } from '../db/search-pattern.ts'
 import type { UnpricedPolicy } from './caller.ts'
 import type { KeyDigest } from './key-digest.ts'
 import type { Actor, Key, KeyDraft, KeyPage, KeyQuery, ManagedBy, Refusal, Tenant, TenantReference } from './keys.ts'
@@ -120,7 +121,7 @@ export function createKeyStore(pool: Pool): KeyStore {
         [
           organizationId ?? null,
           teamId ?? null,
-          search === undefined ? null : `%${search.replace(/[\\%_]/g, '\\$&')}%`,
+          searchPattern(search),
           tag === undefined ? null : JSON.stringify({ [tag.key]: tag.value }),
           after?.createdAt ?? null,
           after?.id ?? null,
