@@ -88,6 +88,8 @@ async function writeGraphqlTypes(file: string): Promise<void> {
             importExtension: '.ts',
             emitLegacyCommonJSImports: false,
             strictScalars: true,
+            // What has a default is always there for a resolver.
+            avoidOptionals: { defaultValue: true },
             // DateTime is a Date and BigInt a bigint on our side of the wire; the scalars' resolvers translate.
             scalars: { DateTime: 'Date', Date: 'string', BigInt: 'bigint | string' },
             contextType: '../admin/context.ts#AdminContext',
@@ -99,6 +101,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               AuditEvent: '../core/access/audit-events.store.ts#AuditEvent as AuditEventParent',
               Budget: '../core/budgets/budgets.store.ts#PlacedBudget',
               BudgetIncrease: '../core/budgets/budgets.store.ts#BudgetIncrease as BudgetIncreaseParent',
+              ConfigVersion: '../core/routing/listed-routing.store.ts#ListedVersion',
               LedgerEntry: '../core/usage/usage-reports.store.ts#ReportedEntry',
               Model: '../core/catalog/listed-models.store.ts#ListedModel',
               Price: '../core/catalog/listed-models.store.ts#ListedPrice',

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { EnvironmentSettings } from './config/environment.ts'
+import type { Config } from './config/load-config.ts'
 import { createAccessTokens } from './core/access/access-tokens.ts'
 import { createAdministrationStore } from './core/access/administration.store.ts'
 import { createAdministration } from './core/access/administration.ts'
@@ -19,11 +20,13 @@ import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
 import type { Log } from './core/log.ts'
 import { listReplicas } from './core/replicas/listed-replicas.store.ts'
-import { listProviders } from './core/routing/listed-providers.store.ts'
+import { listProviders, providersById } from './core/routing/listed-providers.store.ts'
 import { createListedRouting } from './core/routing/listed-routing.store.ts'
+import type { Keyring } from './core/secrets/keyring.ts'
 import type { MasterKeys } from './core/secrets/open-keyring.store.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createUsageReports } from './core/usage/usage-reports.store.ts'
+import { openManagedRouting } from './managed-routing.ts'
 import { portRefusal } from './port-refusal.ts'
 
 /** The admin plane of one start of the gateway, however many processes serve calls. */
@@ -35,10 +38,13 @@ export interface AdminPlane {
 }
 
 export interface AdminPlaneDeps {
-  settings: EnvironmentSettings
+  /** That in force: what is declared outside the database may change. */
+  config(): Config
   pools: Pools
   clock: DatabaseClock
   masters: MasterKeys
+  /** Seals and opens what providers are called with. */
+  keyring: Keyring
   keyPepper: Buffer
   events: EventBus
   /** What each process of this start knows of its upstreams. */
@@ -48,7 +54,8 @@ export interface AdminPlaneDeps {
 
 /** @throws StartRefusal when the port is taken, or the first administrator cannot be made as the environment has it */
 export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> {
-  const { settings, pools, clock, masters, keyPepper, events, log } = deps
+  const { pools, clock, masters, keyPepper, events, log } = deps
+  const { settings } = deps.config()
   // Apollo takes longer to load than all of the rest.
   const [{ createAdminServer }, { createUsageFeed }] = await Promise.all([
     import('./admin/server.ts'),
@@ -79,7 +86,9 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
       budgets: createBudgetStore(pools.admin),
       routing: createListedRouting(pools.admin),
       replicas: (before, limit) => listReplicas(pools.admin, before, limit),
-      providers: () => listProviders(pools.admin),
+      providers: (page) => listProviders(pools.admin, page),
+      providersById: (wanted) => providersById(pools.admin, wanted),
+      ...openManagedRouting({ ...deps, ids }),
       upstreams: deps.upstreams,
       newId: ids,
       models: createListedModels(pools.admin),

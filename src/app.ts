@@ -128,12 +128,14 @@ export async function openApp(
       declare: upkeep.declare,
     }),
   )
+  let inForce = config
   const admin = own(
     await openAdminPlane({
-      settings,
+      config: () => inForce,
       pools,
       clock,
       masters: foundation.masters,
+      keyring: foundation.keyring,
       keyPepper,
       events: shared.events,
       upstreams: () => [{ process: soleName, upstreams: gateway.upstreams() }],
@@ -159,7 +161,11 @@ export async function openApp(
       setupToken: admin.setupToken,
     },
     failed: new Promise(() => {}),
-    reload: (next) => gateway.reload(next),
+    async reload(next) {
+      const problems = await gateway.reload(next)
+      if (problems.length === 0) inForce = next
+      return problems
+    },
     async drain(delayMs, deadline) {
       readiness.blockedBy('draining')
       await Promise.race([delay(delayMs, undefined, { ref: false }), deadline])

@@ -9,9 +9,7 @@ import { type LimitCommandsDeps, resetLimits, showLimits } from './cli/limits.ts
 import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
 import { openSharedLimiter } from './cli/open-limiter.ts'
-import { openProbe } from './cli/open-probe.ts'
 import { openRerating } from './cli/open-rerating.ts'
-import { probeProvider } from './cli/provider-probe.ts'
 import { listProvidersCommand, setCredentialCommand } from './cli/providers.ts'
 import { readSecret } from './cli/read-secret.ts'
 import { reasonOf } from './cli/reason-of.ts'
@@ -46,6 +44,8 @@ import { createRebuildStore } from './core/usage/rebuild-rollups.store.ts'
 import { rebuildRollups } from './core/usage/rebuild-rollups.ts'
 import { rerate } from './core/usage/rerate.ts'
 import { openWayOut } from './outbound.ts'
+import { openProbe } from './probe/open-probe.ts'
+import { probeProvider } from './probe/provider-probe.ts'
 
 const loader = createConfigLoader(process.env)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)

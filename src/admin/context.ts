@@ -13,7 +13,7 @@ import type { Principal, Role, Scope, VisibleTenants } from '../core/access/prin
 import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
 import type { BudgetStore } from '../core/budgets/budgets.store.ts'
-import type { ListedModels } from '../core/catalog/listed-models.store.ts'
+import type { ListedModels, ListedPrice } from '../core/catalog/listed-models.store.ts'
 import type { Clock } from '../core/clock.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { IdSource } from '../core/ids.ts'
@@ -21,6 +21,7 @@ import type { Actor, Key, Keys } from '../core/keys/keys.ts'
 import type { ListedReplica } from '../core/replicas/listed-replicas.store.ts'
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts'
 import type { ListedRouting } from '../core/routing/listed-routing.store.ts'
+import type { ManagedRouting } from '../core/routing/managed-routing.ts'
 import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
 import type { UsageFeed } from './usage-feed.ts'
@@ -38,7 +39,12 @@ export interface AdminServices {
   budgets: BudgetStore
   routing: ListedRouting
   replicas(before: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedReplica[]>
-  providers(): Promise<ListedProvider[]>
+  providers(page: { after: string | undefined; limit: number }): Promise<ListedProvider[]>
+  providersById(ids: readonly string[]): Promise<ListedProvider[]>
+  /** Makes one cheap call. @returns sentences for people */
+  testProvider(name: string, model: string | undefined): Promise<{ ok: boolean; lines: readonly string[] }>
+  /** What administrators make of routing. */
+  routes: ManagedRouting
   /** What each process of this replica knows of its upstreams. */
   upstreams(): readonly { process: string; upstreams: readonly UpstreamStatus[] }[]
   newId: IdSource
@@ -85,7 +91,10 @@ export const actorOf = (context: AdminContext): Actor => {
 }
 
 /** Reads what several fields of an operation ask for in one statement, and once. */
-export function createLoaders({ tenants, keys, usage }: AdminServices, viewer: Principal | undefined) {
+export function createLoaders(
+  { tenants, keys, usage, models, providersById }: AdminServices,
+  viewer: Principal | undefined,
+) {
   const visible = visibleTenants(viewer?.grants ?? [])
   return {
     organizations: byId<Organization>((ids) => tenants.organizationsById(ids)),
@@ -93,6 +102,8 @@ export function createLoaders({ tenants, keys, usage }: AdminServices, viewer: P
     users: byId<AdminUser>((ids) => tenants.usersById(ids)),
     serviceTokens: byId<ServiceToken>((ids) => tenants.serviceTokensById(ids)),
     keys: byId<Key>((ids) => keys.getMany(ids)),
+    providers: byId<ListedProvider>((ids) => providersById(ids)),
+    priceHistory: priceHistoryLoader(models),
     teamsOf: grouped<Team>(
       (organizationIds) => tenants.teams({ visible, organizationIds, limit: 100 }),
       ({ organizationId }) => organizationId,
@@ -122,6 +133,32 @@ function grouped<Row>(read: (ids: readonly string[]) => Promise<Row[]>, groupOf:
     const groups = Map.groupBy(await read(ids), groupOf)
     return ids.map((id) => groups.get(id) ?? [])
   })
+}
+
+interface PriceHistoryPage {
+  modelId: string
+  before: number | undefined
+  limit: number
+}
+
+/** One statement for all models of a page: they are asked with the same arguments. */
+function priceHistoryLoader(models: ListedModels) {
+  return new DataLoader<PriceHistoryPage, ListedPrice[], string>(
+    async (pages) => {
+      const groups = Map.groupBy(pages, ({ before, limit }) => `${before} ${limit}`)
+      const read = await Promise.all(
+        [...groups.values()].map((same) => {
+          const { before, limit } = same[0] as PriceHistoryPage // of a group that has one
+          return models.priceHistory({ modelIds: same.map(({ modelId }) => modelId), before, limit })
+        }),
+      )
+      const prices = new Map([...groups.keys()].map((name, index) => [name, read[index] ?? []]))
+      return pages.map(({ modelId, before, limit }) =>
+        (prices.get(`${before} ${limit}`) ?? []).filter((price) => price.modelId === modelId),
+      )
+    },
+    { cacheKeyFn: ({ modelId, before, limit }) => `${modelId} ${before} ${limit}` },
+  )
 }
 
 function ofCalls<Row extends { requestId: string }>(read: (calls: readonly CallKey[]) => Promise<Row[]>) {

@@ -1,7 +1,7 @@
 import { GraphQLError } from 'graphql'
 import { PasswordsBusy } from '../core/access/passwords.ts'
 import type { SignInRefused } from '../core/access/sign-in.ts'
-import type { Refusal } from '../core/keys/keys.ts'
+import type { Refusal } from '../core/refusal.ts'
 
 /** What stands in `extensions.code` of an error at the top. */
 export type AdminErrorCode =

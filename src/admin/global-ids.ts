@@ -1,11 +1,13 @@
 /** Types whose objects can be fetched again, each with ids of its own. */
 export const nodeTypes = [
   'AdminUser',
+  'Alias',
   'ApiKey',
   'AuditEvent',
   'Budget',
   'Model',
   'Organization',
+  'Provider',
   'ServiceToken',
   'Team',
   'UsageRecord',

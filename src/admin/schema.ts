@@ -4,6 +4,7 @@ import { buildSchema, type GraphQLSchema, isObjectType, isScalarType } from 'gra
 import { guardSchema } from './guard.ts'
 import { policy, type Rule } from './policy.ts'
 import { accessResolvers } from './resolvers/access.ts'
+import { aliasResolvers } from './resolvers/aliases.ts'
 import { auditResolvers } from './resolvers/audit.ts'
 import { budgetResolvers } from './resolvers/budgets.ts'
 import { keyResolvers } from './resolvers/keys.ts'
@@ -38,6 +39,7 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
   }
   for (const resolvers of [
     accessResolvers,
+    aliasResolvers,
     auditResolvers,
     budgetResolvers,
     keyResolvers,

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts'
-import type { Actor, Key, KeyDraft, Keys, Refused } from '../core/keys/keys.ts'
+import type { Actor, Key, KeyDraft, Keys } from '../core/keys/keys.ts'
 import { keyPageMax, keyState } from '../core/keys/keys.ts'
+import type { Refused } from '../core/refusal.ts'
 
 /** What the `llmgw keys` commands need; the command line itself is read elsewhere. */
 export interface KeyCommandsDeps {

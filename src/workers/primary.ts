@@ -88,9 +88,12 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
     }),
   )
   workers = opened
-  const { masters } = foundation
+  const { masters, keyring } = foundation
+  let inForce = config
   const upstreams = () => opened.workers().map(({ name, upstreams: known }) => ({ process: name, upstreams: known }))
-  const admin = own(await openAdminPlane({ settings, pools, clock, masters, keyPepper, events, upstreams, log }))
+  const admin = own(
+    await openAdminPlane({ config: () => inForce, pools, clock, masters, keyring, keyPepper, events, upstreams, log }),
+  )
   readiness.ask(opened.notReadyReasons)
   readiness.describe(() => ({
     workers: opened.workers().map(({ name, isReady, upstreams }) => ({
@@ -102,7 +105,6 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   const rest = await Promise.race([opened.ready, aborted(signal)])
   readiness.blockedBy(undefined)
 
-  let declared = config.declared
   const resources = opening.move()
   return {
     rest,
@@ -124,11 +126,11 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
       const problems = await opened.reload(files)
       if (problems.length > 0) {
         // What one worker cannot serve must not be what the next one finds.
-        await upkeep.declare(declared)
+        await upkeep.declare(inForce.declared)
         await opened.reload(filesInForce)
         return problems
       }
-      declared = next.declared
+      inForce = next
       filesInForce = files
       return []
     },

@@ -1,12 +1,21 @@
 import type { ListedModel, ListedPrice } from '../../core/catalog/listed-models.store.ts'
 import { formatUsd } from '../../core/money.ts'
-import type { Modality, ModelFeature, Resolvers, ServiceTier, UnitKind } from '../../generated/graphql.ts'
+import type { StoredRateTables } from '../../core/routing/managed-models.store.ts'
+import type { RoutingOutcome } from '../../core/routing/routing-change.store.ts'
+import type {
+  Modality,
+  ModelFeature,
+  RateTableInput,
+  Resolvers,
+  ServiceTier,
+  UnitKind,
+} from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
+import { type AdminContext, actorOf } from '../context.ts'
+import { enumName } from '../enum-names.ts'
+import { badInput, notFound, payloadError } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import { searchOf } from './access.ts'
-
-/** Columns are written small, and enums large. */
-const enumName = <Name extends string>(text: string): Name => text.toUpperCase().replaceAll('-', '_') as Name
 
 const modalities: readonly string[] = ['text', 'image', 'audio', 'video'] satisfies Lowercase<Modality>[]
 
@@ -42,6 +51,35 @@ export const modelResolvers: Resolvers = {
       return connectionOf(rows, first, (model) => [model.catalog, model.name, model.id])
     },
   },
+  Mutation: {
+    async modelDeclare(_root, { input }, context) {
+      const providerId = idOf('Provider', input.providerId)
+      if (providerId === undefined) return { model: null, errors: [notFound('provider', 'providerId')] }
+      const { name, mode, contextWindowTokens, maxOutputTokens, price } = input
+      const made = await context.routes.declareModel(
+        {
+          providerId,
+          name,
+          mode: mode === 'CHAT' ? 'chat' : 'embedding',
+          contextWindowTokens: contextWindowTokens ?? undefined,
+          maxOutputTokens: maxOutputTokens ?? undefined,
+          tables: tablesOf(price),
+        },
+        actorOf(context),
+      )
+      return changedModel(made, context)
+    },
+    async modelWithdraw(_root, { input }, context) {
+      const id = idOf('Model', input.modelId)
+      if (id === undefined) return { model: null, errors: [notFound('model', 'modelId')] }
+      return changedModel(await context.routes.withdrawModel(id, actorOf(context)), context)
+    },
+    async priceOverrideSet(_root, { input }, context) {
+      const id = idOf('Model', input.modelId)
+      if (id === undefined) return { model: null, errors: [notFound('model', 'modelId')] }
+      return changedModel(await context.routes.setPrice(id, tablesOf(input.price), actorOf(context)), context)
+    },
+  },
   Model: {
     id: ({ id }: ListedModel) => toGlobalId('Model', id),
     inputModalities: ({ inputModalities }) => known(inputModalities),
@@ -49,6 +87,12 @@ export const modelResolvers: Resolvers = {
     features: (model) =>
       features.filter((feature) => model.features[feature] === true).map((feature) => enumName<ModelFeature>(feature)),
     managedBy: ({ managedBy }) => enumName(managedBy),
+    provider: ({ providerId }, _args, { loaders }) => (providerId ? loaders.providers.load(providerId) : null),
+    async priceHistory({ id }, { first, after }, { loaders }) {
+      const before = Number(positionIn(after, 1)?.[0] ?? 0) || undefined
+      const rows = await loaders.priceHistory.load({ modelId: id, before, limit: limitOf(first) })
+      return connectionOf(rows, first, ({ version }) => [String(version)])
+    },
   },
   Price: {
     id: ({ id }: ListedPrice) => toGlobalId('Price', id),
@@ -65,6 +109,29 @@ export const modelResolvers: Resolvers = {
         })),
       })),
   },
+}
+
+async function changedModel(outcome: RoutingOutcome<string>, { models }: AdminContext) {
+  if (!outcome.ok) return { model: null, errors: outcome.refusals.map(payloadError) }
+  const [model] = await models.byId([outcome.value])
+  return { model: model ?? null, errors: [] }
+}
+
+function tablesOf(price: readonly RateTableInput[] | null | undefined): StoredRateTables | undefined {
+  return price?.map(({ serviceTier, aboveInputTokens, rates }) => {
+    const kinds = rates.map(({ unitKind }) => unitKind)
+    if (new Set(kinds).size < kinds.length) throw badInput('A rate table has a unit kind twice.')
+    if (rates.some(({ nanoUsdPerMillionUnits }) => BigInt(nanoUsdPerMillionUnits) < 0n)) {
+      throw badInput('A rate is 0 or more.')
+    }
+    return {
+      serviceTier: serviceTier.toLowerCase() as Lowercase<ServiceTier>,
+      aboveInputTokens,
+      rates: Object.fromEntries(
+        rates.map(({ unitKind, nanoUsdPerMillionUnits }) => [unitKind.toLowerCase(), String(nanoUsdPerMillionUnits)]),
+      ),
+    }
+  })
 }
 
 const known = (names: readonly string[]): Modality[] =>

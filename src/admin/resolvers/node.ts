@@ -44,6 +44,14 @@ const readers: Readonly<Record<NodeType, Reader>> = {
     isVisible: (viewer, budget: { organizationId: string | null; teamId: string | null }) =>
       inScope(viewer, placeOf(budget)),
   },
+  Provider: {
+    read: (id, { loaders }) => loaders.providers.load(id),
+    isVisible: (viewer) => inScope(viewer, globalScope),
+  },
+  Alias: {
+    read: async (id, { routing }) => (await routing.aliasesById([id]))[0],
+    isVisible: (viewer) => inScope(viewer, globalScope),
+  },
   // The catalog is everybody's.
   Model: { read: async (id, { models }) => (await models.byId([id]))[0], isVisible: ({ grants }) => grants.length > 0 },
   AuditEvent: {

@@ -1,13 +1,9 @@
 import type { Resolvers } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { visibleKey } from '../context.ts'
+import { enumName } from '../enum-names.ts'
 
 export const operationsResolvers: Resolvers = {
   Query: {
-    async aliases(_root, { first, after }, { routing }) {
-      const rows = await routing.aliases(positionIn(after, 1)?.[0], limitOf(first))
-      return connectionOf(rows, first, ({ name }) => [name])
-    },
     async configVersions(_root, { first, after }, { routing }) {
       const rows = await routing.versions(positionIn(after, 1)?.[0], limitOf(first))
       return connectionOf(rows, first, ({ version }) => [version])
@@ -19,5 +15,8 @@ export const operationsResolvers: Resolvers = {
       return connectionOf(rows, first, (replica) => [replica.startedAtText, replica.id])
     },
   },
-  Alias: { billingKey: ({ billingKeyId }, _args, context) => visibleKey(billingKeyId, context) },
+  ConfigVersion: {
+    source: ({ source }) => enumName(source),
+    status: ({ status }) => enumName(status),
+  },
 }

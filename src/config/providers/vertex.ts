@@ -79,6 +79,8 @@ export const declaredVertex = ({
     type,
     baseUrl: baseUrl ?? `https://${host}/v1/projects/${project}/locations/${location}`,
     settings: given({
+      project,
+      location,
       tokenUrl,
       unsupportedParameters,
       credentialsFile: hasOwn ? undefined : defaultCredentialsFile(),

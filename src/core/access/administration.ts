@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { IdSource } from '../ids.ts'
-import type { Actor, Refusal } from '../keys/keys.ts'
+import type { Actor } from '../keys/keys.ts'
+import type { Refusal } from '../refusal.ts'
 import type {
   AdministrationStore,
   AdminUser,

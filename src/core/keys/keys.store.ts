@@ -1,9 +1,10 @@
 import type { Pool, PoolClient } from 'pg'
 import { type AuditEntry, recordAudit } from '../access/audit-trail.store.ts'
 import { searchPattern } from '../db/search-pattern.ts'
+import type { Refusal } from '../refusal.ts'
 import type { UnpricedPolicy } from './caller.ts'
 import type { KeyDigest } from './key-digest.ts'
-import type { Actor, Key, KeyDraft, KeyPage, KeyQuery, ManagedBy, Refusal, Tenant, TenantReference } from './keys.ts'
+import type { Actor, Key, KeyDraft, KeyPage, KeyQuery, ManagedBy, Tenant, TenantReference } from './keys.ts'
 
 /** Keys and their metadata in SQL. A change and its audit event commit together or not at all. */
 export interface KeyStore {

@@ -1,6 +1,7 @@
 import type { VisibleTenants } from '../access/principal.ts'
 import type { Clock } from '../clock.ts'
 import type { IdSource } from '../ids.ts'
+import type { Refusal, Refused } from '../refusal.ts'
 import { patternProblem, patternsMax } from './allowed-models.ts'
 import type { UnpricedPolicy } from './caller.ts'
 import type { KeyDigester } from './key-digest.ts'
@@ -101,19 +102,6 @@ export interface KeyPage {
   cursors: KeyCursor[]
   /** Undefined on the last page. */
   next: KeyCursor | undefined
-}
-
-export interface Refused {
-  ok: false
-  refusals: Refusal[]
-}
-
-/** Something the caller can put right. */
-export interface Refusal {
-  code: 'invalid' | 'not_found' | 'conflict' | 'managed_by_file'
-  message: string
-  /** The field at fault. */
-  path: readonly string[]
 }
 
 export interface KeysDeps {

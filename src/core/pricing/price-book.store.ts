@@ -1,4 +1,4 @@
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import type { StoredRates } from './stored-price.ts'
 
 export interface PricedModels {
@@ -21,8 +21,8 @@ export interface PricedModelRow {
 }
 
 /** Everything that has a price list entry, in one statement; models an operator no longer declares are left out. */
-export async function readPricedModels(pool: Pool, nowMs: number): Promise<PricedModels> {
-  const { rows } = await pool.query<PricedModelRow & { next_change_ms: string | null }>(
+export async function readPricedModels(database: Pool | PoolClient, nowMs: number): Promise<PricedModels> {
+  const { rows } = await database.query<PricedModelRow & { next_change_ms: string | null }>(
     `with in_force as (
        select distinct on (p.model_id) p.model_id, p.id, p.rates
        from model_prices p

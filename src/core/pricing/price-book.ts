@@ -1,4 +1,4 @@
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import type { ModelEntry } from '../routing/snapshot.ts'
 import type { Price } from './price.ts'
 import { type PricedModelRow, readPricedModels } from './price-book.store.ts'
@@ -34,8 +34,12 @@ export interface PriceBookOptions {
 }
 
 /** Reads the prices in force at a moment of the database's clock, in one query. */
-export async function loadPriceBook(pool: Pool, nowMs: number, options: PriceBookOptions = {}): Promise<PriceBook> {
-  const { models, nextChangeMs } = await readPricedModels(pool, nowMs)
+export async function loadPriceBook(
+  database: Pool | PoolClient,
+  nowMs: number,
+  options: PriceBookOptions = {},
+): Promise<PriceBook> {
+  const { models, nextChangeMs } = await readPricedModels(database, nowMs)
   return { ...createPriceBook(models, options), nextChangeMs }
 }
 

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
-import type { Pool, PoolClient } from 'pg'
+import type { Pool } from 'pg'
 import type { IdSource } from '../ids.ts'
 import { Secret } from '../secret.ts'
+import { waitForConfigurationTurn } from './configuration-turn.store.ts'
 import { applyBudgets } from './declared-budgets.store.ts'
 import {
   canonicalJson,
@@ -101,17 +102,12 @@ export async function applyDeclaredConfiguration(
   })
 }
 
-const advisoryLock = 'hashtext($$llmgw declared configuration$$)'
-
-/** Other replicas may take their turns first, each of them some ten milliseconds. */
-const lockWaitMs = 30_000
-
 async function inTransaction<T>(pool: Pool, ids: IdSource, work: (change: DeclaredChange) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   let failure: Error | undefined
   try {
     await client.query('begin')
-    await waitForTurn(client)
+    await waitForConfigurationTurn(client)
     // Not now(): a transaction that waited for the lock began before the one it waited for ended.
     const { rows } = await client.query<{ at: Date }>('select clock_timestamp() as at')
     const at = rows[0]?.at ?? new Date()
@@ -131,20 +127,6 @@ async function inTransaction<T>(pool: Pool, ids: IdSource, work: (change: Declar
   } finally {
     client.release(failure)
   }
-}
-
-/** Bounded on the server and here, whatever is usual for the pool. */
-async function waitForTurn(client: PoolClient): Promise<void> {
-  const { rows } = await client.query<{ lock: string; statement: string }>(
-    `select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as statement`,
-  )
-  await client.query(`set local lock_timeout = ${lockWaitMs}; set local statement_timeout = ${lockWaitMs}`)
-  const wait = { text: `select pg_advisory_xact_lock(${advisoryLock})`, query_timeout: lockWaitMs + 1_000 }
-  await client.query(wait)
-  await client.query(`select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`, [
-    rows[0]?.lock,
-    rows[0]?.statement,
-  ])
 }
 
 interface StoredVersion {

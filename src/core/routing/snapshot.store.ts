@@ -1,4 +1,4 @@
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import type { ProviderType } from '../providers/provider.ts'
 import type { AliasSettings } from './declared-configuration.ts'
 import type { LastGoodRouting } from './last-good-routing.ts'
@@ -91,8 +91,9 @@ interface StoredRoutingRow {
   aliases: StoredAlias[]
 }
 
-export async function readStoredRouting(pool: Pool): Promise<StoredRouting> {
-  const { rows } = await pool.query<StoredRoutingRow>(storedRoutingSql)
+/** @param database - a client sees what its transaction has changed */
+export async function readStoredRouting(database: Pool | PoolClient): Promise<StoredRouting> {
+  const { rows } = await database.query<StoredRoutingRow>(storedRoutingSql)
   return routingOf(rows[0] as StoredRoutingRow) // a select without a table gives one row
 }
 

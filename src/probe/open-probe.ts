@@ -29,11 +29,11 @@ export async function openProbe(deps: ProbeDeps, name: string, model: string | u
   const row = routing.providers.find((provider) => provider.name === name)
   const declared = config.declared.providers.find((provider) => provider.name === name)
   const stored = declared && row?.managedBy !== 'admin' ? asStored(declared, row?.id) : row
-  if (!stored) throw new Error(`There is no provider ${name}. List them with: llmgw providers list`)
+  if (!stored) throw new Error(`There is no provider ${name}.`)
   const credentials = credentialsOf(stored, { declared: config.declared, keyring })
   const models = await modelsOf(deps, stored)
   const chosen = model ?? chooseModel(stored, routing, config, models)
-  if (chosen === undefined) throw new Error(`No model of ${name} is known. Name one with --model.`)
+  if (chosen === undefined) throw new Error(`No model of ${name} is known. Name one.`)
   const provider = await createProvider(stored, credentials, { client: openWayOut(config.settings) })
   const operation = models.find((entry) => entry.name === chosen)?.mode === 'embedding' ? 'embeddings' : 'chat'
   return { provider, model: chosen, operation }

@@ -34,7 +34,7 @@ export function explainFailure({ error, kind }: ExchangeFailure, { name, model, 
     case 'model_not_found':
       return wrong(
         `${name} does not know the model ${model}${status}: ${error.message}`,
-        'Name another one with --model. If it should know it, check the path of the base URL.',
+        'Name another one. If it should know it, check the path of the base URL.',
       )
     case 'provider_rate_limited':
       return wrong(
