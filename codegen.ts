@@ -107,6 +107,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               Price: '../core/catalog/listed-models.store.ts#ListedPrice',
               Organization: '../core/access/administration.store.ts#Organization as OrganizationParent',
               Provider: '../core/routing/listed-providers.store.ts#ListedProvider',
+              RateLimit: '../core/limits/managed-limits.store.ts#ListedLimit',
               RoleBinding: '../core/access/administration.store.ts#RoleBinding as RoleBindingParent',
               ServiceToken: '../core/access/administration.store.ts#ServiceToken as ServiceTokenParent',
               Session: '../admin/resolvers/access.ts#ViewerSession',

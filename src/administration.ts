@@ -9,6 +9,7 @@ import { createPasswords } from './core/access/passwords.ts'
 import { createSignInStore } from './core/access/sign-in.store.ts'
 import { createSignIn, type SignIn } from './core/access/sign-in.ts'
 import { createBudgetStore } from './core/budgets/budgets.store.ts'
+import { createManagedBudgets } from './core/budgets/managed-budgets.store.ts'
 import { createListedModels } from './core/catalog/listed-models.store.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
@@ -18,6 +19,8 @@ import { createUuidV7Source } from './core/ids.ts'
 import { createKeyDigester } from './core/keys/key-digest.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
+import type { Limiter } from './core/limits/limiter.ts'
+import { createManagedLimits } from './core/limits/managed-limits.store.ts'
 import type { Log } from './core/log.ts'
 import { listReplicas } from './core/replicas/listed-replicas.store.ts'
 import { listProviders, providersById } from './core/routing/listed-providers.store.ts'
@@ -49,6 +52,8 @@ export interface AdminPlaneDeps {
   events: EventBus
   /** What each process of this start knows of its upstreams. */
   upstreams(): readonly { process: string; upstreams: readonly UpstreamStatus[] }[]
+  /** What is taken of rate limits now. */
+  limitUse: Limiter['current']
   log: Log
 }
 
@@ -62,6 +67,8 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
     import('./admin/usage-feed.ts'),
   ])
   const ids = createUuidV7Source()
+  const changes = { pool: pools.admin, clock, newId: ids }
+  const policyChanged = (): void => events.publish({ type: 'key-policy-changed' })
   const passwords = createPasswords()
   const tokens = createAccessTokens([masters.current, ...masters.others], clock)
   const store = createSignInStore(pools.admin)
@@ -78,12 +85,18 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
         digester: createKeyDigester([keyPepper]),
         clock,
         newId: ids,
-        changed: (keyId) => events.publish({ type: 'key-changed', keyId }),
+        changed(keyId, { endsCalls }) {
+          events.publish({ type: 'key-changed', keyId })
+          if (endsCalls) events.publish({ type: 'key-ended', keyId })
+        },
       }),
       usage,
       audit: createAuditEvents(pools.admin),
       feed: createUsageFeed({ usage, log }),
       budgets: createBudgetStore(pools.admin),
+      managedBudgets: createManagedBudgets({ ...changes, changed: policyChanged }),
+      limits: createManagedLimits({ ...changes, changed: policyChanged }),
+      limitUse: deps.limitUse,
       routing: createListedRouting(pools.admin),
       replicas: (before, limit) => listReplicas(pools.admin, before, limit),
       providers: (page) => listProviders(pools.admin, page),

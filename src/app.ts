@@ -139,6 +139,7 @@ export async function openApp(
       keyPepper,
       events: shared.events,
       upstreams: () => [{ process: soleName, upstreams: gateway.upstreams() }],
+      limitUse: gateway.limitUse,
       log,
     }),
   )

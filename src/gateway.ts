@@ -14,6 +14,7 @@ import { createIdempotencyKeyStore } from './core/idempotency/idempotency-keys.s
 import { createUuidV7Source } from './core/ids.ts'
 import { createAdmission } from './core/inference/admit.ts'
 import type { Call } from './core/inference/call.ts'
+import { createCallsUnderWay } from './core/inference/calls-under-way.ts'
 import { createPipeline } from './core/inference/pipeline.ts'
 import { createRequestLog } from './core/inference/request-log.ts'
 import { createAuthenticator, createKeyLoad, warm } from './core/keys/authenticate.ts'
@@ -25,7 +26,6 @@ import { createKeyLookUp } from './core/keys/key-look-up.store.ts'
 import { openKeyWatch } from './core/keys/key-watch.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
-import { createMemoryLimiter } from './core/limits/limiter.memory.ts'
 import type { Limiter } from './core/limits/limiter.ts'
 import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
@@ -39,6 +39,7 @@ import { createLastGoodRouting, readActiveVersion, readStoredRouting } from './c
 import { createSnapshots } from './core/routing/snapshots.ts'
 import { credentialsOf } from './core/secrets/credentials-of.ts'
 import type { Keyring } from './core/secrets/keyring.ts'
+import { openLimiter } from './limiter.ts'
 import { registerAccountingMetrics } from './ops/accounting-metrics.ts'
 import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
@@ -52,6 +53,8 @@ export interface Gateway {
   readonly demoKey: string | undefined
   notReadyReasons(): readonly string[]
   upstreams(): UpstreamStatus[]
+  /** What is taken of rate limits now. */
+  limitUse: Limiter['current']
   listen(host: string, port: number): Promise<AddressInfo>
   reload(config: Config): Promise<readonly ConfigProblem[]>
   drain(deadline: Promise<void>): Promise<void>
@@ -124,6 +127,11 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       billingKeys.distrustAll()
     },
   }
+  const underWay = createCallsUnderWay(clock)
+  const endKey = (keyId: string): void => {
+    knownKeys.invalidate(keyId)
+    underWay.cancel(keyId)
+  }
   const keyStore = createKeyStore(pools.admin)
   const changed = (keyId: string): void => events.publish({ type: 'key-changed', keyId })
   const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed })
@@ -161,6 +169,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   opening.defer(
     events.subscribe((event) => {
       if (event.type === 'key-changed') knownKeys.invalidate(event.keyId)
+      else if (event.type === 'key-ended') endKey(event.keyId)
       else if (event.type === 'key-policy-changed') knownKeys.distrustAll()
       else if (event.type === 'configuration-changed') lookAgain()
     }),
@@ -184,7 +193,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       log,
     }),
   )
-  own(openKeyWatch({ lookUp, cache: knownKeys, log, pollMs: keyWatchPollMs }))
+  own(openKeyWatch({ lookUp, cache: knownKeys, ended: underWay.cancel, log, pollMs: keyWatchPollMs }))
   await warm({ cache: keyCache, digester, lookUp }).catch((error: unknown) => {
     log.warn({ err: error }, 'Recently used keys were not read ahead; the first calls read them.')
   })
@@ -206,7 +215,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       clock.monotonicMs,
     ),
   )
-  const limiter = own(await openLimiter(deps))
+  const expectedReplicas = (): number => replicas.expectedReplicas()
+  const limiter = own(await openLimiter({ redis: deps.redis, clock, expectedReplicas }))
   const metrics = createInferenceMetrics(registry)
   const health = createUpstreamHealth({ log })
   const pipeline = createPipeline({
@@ -218,6 +228,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       ),
     billingKey: billingKeys.get,
     idempotency,
+    underWay,
     health,
     admit: createAdmission({
       journal: accounting.spool,
@@ -260,6 +271,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       return reasons
     },
     upstreams: () => (snapshots.isLoaded() ? upstreamStatus(health, snapshots.current(), clock.monotonicMs()) : []),
+    limitUse: (organizationId, limits) => limiter.current(organizationId, limits),
     listen: (host, port) => rest.listen(host, port),
     async reload(next) {
       const problems = await deps.declare(next.declared)
@@ -289,10 +301,3 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
 /** @param sticky - as the alias's settings have it */
 const stickyValueOf = ({ request, header }: Call, sticky: string): string | undefined =>
   sticky === 'user' ? request.endUser : header(sticky.slice('header:'.length))
-
-/** Counts for all replicas where they share a Redis, else for this one, which then is alone. */
-async function openLimiter({ redis, clock, replicas }: GatewayDeps): Promise<Limiter> {
-  if (!redis) return createMemoryLimiter({ clock })
-  const { createRedisLimiter } = await import('./core/limits/limiter.redis.ts')
-  return createRedisLimiter({ redis, clock, expectedReplicas: () => replicas.expectedReplicas() })
-}

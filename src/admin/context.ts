@@ -13,11 +13,14 @@ import type { Principal, Role, Scope, VisibleTenants } from '../core/access/prin
 import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
 import type { BudgetStore } from '../core/budgets/budgets.store.ts'
+import type { ManagedBudgets } from '../core/budgets/managed-budgets.store.ts'
 import type { ListedModels, ListedPrice } from '../core/catalog/listed-models.store.ts'
 import type { Clock } from '../core/clock.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { IdSource } from '../core/ids.ts'
 import type { Actor, Key, Keys } from '../core/keys/keys.ts'
+import type { Limiter } from '../core/limits/limiter.ts'
+import type { ListedLimit, ManagedLimits } from '../core/limits/managed-limits.store.ts'
 import type { ListedReplica } from '../core/replicas/listed-replicas.store.ts'
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts'
 import type { ListedRouting } from '../core/routing/listed-routing.store.ts'
@@ -37,6 +40,10 @@ export interface AdminServices {
   models: ListedModels
   feed: UsageFeed
   budgets: BudgetStore
+  managedBudgets: ManagedBudgets
+  limits: ManagedLimits
+  /** What is taken of limits now, where it is counted. */
+  limitUse: Limiter['current']
   routing: ListedRouting
   replicas(before: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedReplica[]>
   providers(page: { after: string | undefined; limit: number }): Promise<ListedProvider[]>
@@ -92,7 +99,7 @@ export const actorOf = (context: AdminContext): Actor => {
 
 /** Reads what several fields of an operation ask for in one statement, and once. */
 export function createLoaders(
-  { tenants, keys, usage, models, providersById }: AdminServices,
+  { tenants, keys, usage, models, providersById, limits }: AdminServices,
   viewer: Principal | undefined,
 ) {
   const visible = visibleTenants(viewer?.grants ?? [])
@@ -102,6 +109,10 @@ export function createLoaders(
     users: byId<AdminUser>((ids) => tenants.usersById(ids)),
     serviceTokens: byId<ServiceToken>((ids) => tenants.serviceTokensById(ids)),
     keys: byId<Key>((ids) => keys.getMany(ids)),
+    rateLimits: new DataLoader<string, ListedLimit | null>(async (ownerIds) => {
+      const rows = new Map((await limits.ofOwners(ownerIds)).map((row) => [row.limit.scopeId, row]))
+      return ownerIds.map((id) => rows.get(id) ?? null)
+    }),
     providers: byId<ListedProvider>((ids) => providersById(ids)),
     priceHistory: priceHistoryLoader(models),
     teamsOf: grouped<Team>(

@@ -35,6 +35,9 @@ const aloneFields = new Set([
   'adminUserCreate',
   'serviceTokenCreate',
   'apiKeyCreate',
+  'apiKeyRotate',
+  'providerCreate',
+  'providerUpdate',
 ])
 
 interface Count {

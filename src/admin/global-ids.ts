@@ -8,6 +8,7 @@ export const nodeTypes = [
   'Model',
   'Organization',
   'Provider',
+  'RateLimit',
   'ServiceToken',
   'Team',
   'UsageRecord',

@@ -31,6 +31,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Query.usageStatistics': 'visible',
   'Query.auditEvents': 'visible',
   'Query.budgets': 'visible',
+  'Query.rateLimits': 'visible',
   'Query.providers': everywhere('viewer'),
   'Query.aliases': everywhere('viewer'),
   'Query.configVersions': everywhere('viewer'),
@@ -58,6 +59,13 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Mutation.apiKeyRevoke': there('editor'),
   'Mutation.apiKeySetEnabled': there('editor'),
   'Mutation.budgetRaise': there('editor'),
+  'Mutation.budgetCreate': there('editor'),
+  'Mutation.budgetUpdate': there('editor'),
+  'Mutation.budgetDelete': there('editor'),
+  'Mutation.rateLimitSet': there('editor'),
+  'Mutation.rateLimitRemove': there('editor'),
+  'Mutation.apiKeyUpdate': there('editor'),
+  'Mutation.apiKeyRotate': there('editor'),
   'Mutation.providerCreate': everywhere('editor'),
   'Mutation.providerUpdate': everywhere('editor'),
   'Mutation.providerTestConnection': everywhere('editor'),
@@ -78,14 +86,27 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('RoleBinding', 'id role organization team'),
   ...withParent('AdminUser', 'id email displayName disabledAt lastSignedInAt createdAt roles'),
   ...withParent('ServiceToken', 'id serviceName expiresAt revokedAt lastUsedAt createdAt roles'),
-  ...withParent('Organization', 'id slug name createdAt teams'),
-  ...withParent('Team', 'id slug name organization createdAt'),
+  ...withParent('Organization', 'id slug name createdAt teams rateLimit'),
+  ...withParent('Team', 'id slug name organization createdAt rateLimit'),
   ...withParent(
     'ApiKey',
     `id name displayPrefix last4 organization team state allowedModels expiresAt revokedAt createdAt description tags
-     managedBy`,
+     metadata unpricedModels previousSecretUntil rateLimit managedBy`,
   ),
   ...withParent('Tag', 'name value'),
+  ...withParent('Metadata', 'name value'),
+  ...withParent(
+    'RateLimit',
+    'id organization team apiKey requestsPerMinute tokensPerMinute maxConcurrent algorithm strict managedBy current',
+  ),
+  ...withParent('RateLimitUse', 'requests tokens running'),
+  ...withParent('RateLimitSetPayload', 'rateLimit errors'),
+  ...withParent('RateLimitRemovePayload', 'removed errors'),
+  ...withParent('ApiKeyUpdatePayload', 'apiKey errors'),
+  ...withParent('ApiKeyRotatePayload', 'apiKey secret errors'),
+  ...withParent('BudgetCreatePayload', 'budget errors'),
+  ...withParent('BudgetUpdatePayload', 'budget errors'),
+  ...withParent('BudgetDeletePayload', 'deleted errors'),
   ...withParent(
     'UsageRecord',
     `id requestId clientRequestId reservedAt endedAt organization team apiKey callerApiKey operation requestedModel alias
@@ -114,7 +135,7 @@ export const policy: Readonly<Record<string, Rule>> = {
 
   ...withParent(
     'Budget',
-    `id scope organization team apiKey tag period timeZone mode amount raise periodStart periodEnd limit committed leased
+    `id scope organization team apiKey tag period timeZone mode managedBy alertThresholdsPercent amount raise periodStart periodEnd limit committed leased
      left reachedPercent`,
   ),
   ...withParent('BudgetIncrease', 'amount until'),
@@ -142,6 +163,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('ModelHealth', 'model circuit coolingDown attempts failures latencyMs'),
 
   ...connection('Budget'),
+  ...connection('RateLimit'),
   ...connection('Provider'),
   ...connection('Alias'),
   ...connection('ConfigVersion'),

@@ -8,6 +8,7 @@ import { aliasResolvers } from './resolvers/aliases.ts'
 import { auditResolvers } from './resolvers/audit.ts'
 import { budgetResolvers } from './resolvers/budgets.ts'
 import { keyResolvers } from './resolvers/keys.ts'
+import { limitResolvers } from './resolvers/limits.ts'
 import { modelResolvers } from './resolvers/models.ts'
 import { nodeResolvers } from './resolvers/node.ts'
 import { operationsResolvers } from './resolvers/operations.ts'
@@ -43,6 +44,7 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
     auditResolvers,
     budgetResolvers,
     keyResolvers,
+    limitResolvers,
     modelResolvers,
     nodeResolvers,
     operationsResolvers,

@@ -19,6 +19,7 @@ const standing = (changes: Partial<BudgetStanding> = {}): BudgetStanding => ({
   timeZone: 'UTC',
   mode: 'hard',
   managedBy: 'file',
+  alertThresholdsPercent: [50, 80, 100],
   amountNano: 100_000_000_000n,
   increase: undefined,
   periodStart: new Date('2026-11-01T00:00:00Z'),

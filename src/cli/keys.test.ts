@@ -20,6 +20,9 @@ const keyWith = (overrides: Partial<Key>): Key => ({
   managedBy: 'operator',
   description: undefined,
   tags: {},
+  metadata: {},
+  previousUntilMs: undefined,
+  endsCalls: false,
   ...overrides,
 })
 
@@ -52,6 +55,8 @@ function openBench(stored: Key[] = []) {
       revoked.push(id)
       return { ok: true, key: key as Key }
     },
+    update: () => Promise.reject(new Error('not part of this test')),
+    rotate: () => Promise.reject(new Error('not part of this test')),
     setEnabled: () => Promise.reject(new Error('not part of this test')),
   }
   const deps = {

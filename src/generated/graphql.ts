@@ -8,6 +8,7 @@ import type { PlacedBudget, BudgetIncrease as BudgetIncreaseParent } from '../co
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts';
+import type { ListedLimit } from '../core/limits/managed-limits.store.ts';
 import type { ViewerSession } from '../admin/resolvers/access.ts';
 import type { UsageDifference } from '../admin/usage-feed.ts';
 import type { Principal } from '../core/access/principal.ts';
@@ -266,8 +267,14 @@ export type ApiKey = Node & {
   last4: Scalars['String']['output'];
   /** Whoever made it: what the file declares is changed there. */
   managedBy: ManagedBy;
+  /** Anything that was said of it; not acted on. */
+  metadata: Array<Metadata>;
   name: Scalars['String']['output'];
   organization: Organization;
+  /** How long the secret before the current one goes on; null when there was none. */
+  previousSecretUntil?: Maybe<Scalars['DateTime']['output']>;
+  /** Of its own; null when it has none. Those of its team and organization hold as well. */
+  rateLimit?: Maybe<RateLimit>;
   /** Null while it is not revoked. */
   revokedAt?: Maybe<Scalars['DateTime']['output']>;
   /** Whether it may be called with now. */
@@ -275,6 +282,8 @@ export type ApiKey = Node & {
   tags: Array<Tag>;
   /** Null when it belongs to the organization as a whole. */
   team?: Maybe<Team>;
+  /** What becomes of calls for models of unknown price; null is as the gateway has it. */
+  unpricedModels?: Maybe<UnpricedModels>;
 };
 
 export type ApiKeyConnection = {
@@ -293,12 +302,16 @@ export type ApiKeyCreateInput = {
   description?: InputMaybe<Scalars['String']['input']>;
   /** Null never expires. */
   expiresAt?: InputMaybe<Scalars['DateTime']['input']>;
+  /** 16 KiB of JSON at most, no name twice. */
+  metadata: Array<MetadataInput>;
   /** 1 to 100 characters. */
   name: Scalars['String']['input'];
   /** An `Organization` or a `Team` that the key is to belong to. */
   ownerId: Scalars['ID']['input'];
   /** 64 at most, no name twice. */
   tags: Array<TagInput>;
+  /** Null is as the gateway has it. */
+  unpricedModels?: InputMaybe<UnpricedModels>;
 };
 
 export type ApiKeyCreatePayload = {
@@ -329,7 +342,10 @@ export type ApiKeyFilter = {
 export type ApiKeyRevokeError = ManagedByFile | NotFound;
 
 export type ApiKeyRevokeInput = {
+  /** Of an `ApiKey`. */
   apiKeyId: Scalars['ID']['input'];
+  /** Whether its calls under way are ended as well, within 5 s. */
+  terminate: Scalars['Boolean']['input'];
 };
 
 export type ApiKeyRevokePayload = {
@@ -337,6 +353,24 @@ export type ApiKeyRevokePayload = {
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
   errors: Array<ApiKeyRevokeError>;
+};
+
+export type ApiKeyRotateError = Conflict | InvalidInput | ManagedByFile | NotFound;
+
+export type ApiKeyRotateInput = {
+  /** Of an `ApiKey`. */
+  apiKeyId: Scalars['ID']['input'];
+  /** How long the secret before goes on, in seconds, up to 30 days; 0 ends it at once. */
+  overlapSeconds: Scalars['Int']['input'];
+};
+
+export type ApiKeyRotatePayload = {
+  __typename?: 'ApiKeyRotatePayload';
+  /** Null when `errors` is not empty. */
+  apiKey?: Maybe<ApiKey>;
+  errors: Array<ApiKeyRotateError>;
+  /** Shown once and never stored in clear; null when `errors` is not empty. */
+  secret?: Maybe<Scalars['String']['output']>;
 };
 
 export type ApiKeySetEnabledError = Conflict | ManagedByFile | NotFound;
@@ -358,6 +392,34 @@ export type ApiKeyState =
   | 'DISABLED'
   | 'EXPIRED'
   | 'REVOKED';
+
+export type ApiKeyUpdateError = Conflict | InvalidInput | ManagedByFile | NotFound;
+
+export type ApiKeyUpdateInput = {
+  /** Absent stays, null allows every model. */
+  allowedModels?: InputMaybe<Array<Scalars['String']['input']>>;
+  /** Of an `ApiKey`. */
+  apiKeyId: Scalars['ID']['input'];
+  /** Absent stays, null is none. */
+  description?: InputMaybe<Scalars['String']['input']>;
+  /** Absent stays, null never expires. */
+  expiresAt?: InputMaybe<Scalars['DateTime']['input']>;
+  /** All of it anew; absent or null stays. */
+  metadata?: InputMaybe<Array<MetadataInput>>;
+  /** Absent or null stays. */
+  name?: InputMaybe<Scalars['String']['input']>;
+  /** All of them anew; absent or null stays. */
+  tags?: InputMaybe<Array<TagInput>>;
+  /** Absent stays, null is as the gateway has it. */
+  unpricedModels?: InputMaybe<UnpricedModels>;
+};
+
+export type ApiKeyUpdatePayload = {
+  __typename?: 'ApiKeyUpdatePayload';
+  /** Null when `errors` is not empty. */
+  apiKey?: Maybe<ApiKey>;
+  errors: Array<ApiKeyUpdateError>;
+};
 
 /** One change, written in the transaction that made it. */
 export type AuditEvent = Node & {
@@ -410,6 +472,8 @@ export type AuditFilter = {
 /** What may be spent in a period, and what has been. */
 export type Budget = Node & {
   __typename?: 'Budget';
+  /** Alerts at these shares of the amount, in percent, ascending. */
+  alertThresholdsPercent: Array<Scalars['Int']['output']>;
   /** Of a period, without a raise. */
   amount: Money;
   /** Null unless it is of a key. */
@@ -423,6 +487,7 @@ export type Budget = Node & {
   left: Money;
   /** The amount and the raise. */
   limit: Money;
+  managedBy: ManagedBy;
   mode: BudgetMode;
   /** Null when it is of a tag anywhere. */
   organization?: Maybe<Organization>;
@@ -449,6 +514,44 @@ export type BudgetConnection = {
   edges: Array<BudgetEdge>;
   nodes: Array<Budget>;
   pageInfo: PageInfo;
+};
+
+export type BudgetCreateError = Conflict | InvalidInput | NotFound;
+
+export type BudgetCreateInput = {
+  /** Alerts at these shares of the amount, in percent; 10 at most, each from 1 to 1,000. */
+  alertThresholdsPercent: Array<Scalars['Int']['input']>;
+  /** Nano-dollars that may be spent in a period. */
+  amountNanoUsd: Scalars['BigInt']['input'];
+  mode: BudgetMode;
+  /** Of an `ApiKey`, a `Team` or an `Organization`; null together with `tag` is keys with the tag anywhere. */
+  ownerId?: InputMaybe<Scalars['ID']['input']>;
+  period: BudgetPeriod;
+  /** Only for keys with this tag: those of the organization, or of all. Not for a key or a team. */
+  tag?: InputMaybe<TagInput>;
+  /** An IANA name, whose calendar the periods follow. */
+  timeZone: Scalars['String']['input'];
+};
+
+export type BudgetCreatePayload = {
+  __typename?: 'BudgetCreatePayload';
+  /** Null when `errors` is not empty. */
+  budget?: Maybe<Budget>;
+  errors: Array<BudgetCreateError>;
+};
+
+export type BudgetDeleteError = ManagedByFile | NotFound;
+
+export type BudgetDeleteInput = {
+  /** Of a `Budget`. */
+  budgetId: Scalars['ID']['input'];
+};
+
+export type BudgetDeletePayload = {
+  __typename?: 'BudgetDeletePayload';
+  /** Whether it is gone. */
+  deleted: Scalars['Boolean']['output'];
+  errors: Array<BudgetDeleteError>;
 };
 
 export type BudgetEdge = {
@@ -499,6 +602,26 @@ export type BudgetScope =
   | 'ORGANIZATION'
   | 'TAG'
   | 'TEAM';
+
+export type BudgetUpdateError = InvalidInput | ManagedByFile | NotFound;
+
+export type BudgetUpdateInput = {
+  /** All of them anew; absent or null stays. */
+  alertThresholdsPercent?: InputMaybe<Array<Scalars['Int']['input']>>;
+  /** Nano-dollars; absent or null stays. */
+  amountNanoUsd?: InputMaybe<Scalars['BigInt']['input']>;
+  /** Of a `Budget`. */
+  budgetId: Scalars['ID']['input'];
+  /** Absent or null stays. */
+  mode?: InputMaybe<BudgetMode>;
+};
+
+export type BudgetUpdatePayload = {
+  __typename?: 'BudgetUpdatePayload';
+  /** Null when `errors` is not empty. */
+  budget?: Maybe<Budget>;
+  errors: Array<BudgetUpdateError>;
+};
 
 export type ConfigProblem = {
   __typename?: 'ConfigProblem';
@@ -609,6 +732,20 @@ export type ManagedByFile = UserError & {
   __typename?: 'ManagedByFile';
   message: Scalars['String']['output'];
   path: Array<Scalars['String']['output']>;
+};
+
+/** A member of a key's metadata. */
+export type Metadata = {
+  __typename?: 'Metadata';
+  name: Scalars['String']['output'];
+  /** As JSON. */
+  value: Scalars['String']['output'];
+};
+
+export type MetadataInput = {
+  name: Scalars['String']['input'];
+  /** As JSON; text stands in quotes. */
+  value: Scalars['String']['input'];
 };
 
 export type Modality =
@@ -773,12 +910,28 @@ export type Mutation = {
   aliasUpdate: AliasUpdatePayload;
   /** Creates a key. Its secret is in the answer and nowhere else. */
   apiKeyCreate: ApiKeyCreatePayload;
-  /** For good; it stops working within seconds. */
+  /** For good; it stops working within seconds. Calls under way may finish, unless they are to end within seconds, too. */
   apiKeyRevoke: ApiKeyRevokePayload;
+  /**
+   * Gives a key another secret, which is in the answer and nowhere else; the one before goes on for a while. One from
+   * before that ends at once.
+   */
+  apiKeyRotate: ApiKeyRotatePayload;
   /** Stops a key for a while, or lets it work again; within seconds. */
   apiKeySetEnabled: ApiKeySetEnabledPayload;
+  /** Changes what a key is called, what it may use and what it carries. What is absent stays. */
+  apiKeyUpdate: ApiKeyUpdatePayload;
+  /**
+   * Creates a budget of a key, a team, an organization, or of keys with a tag. It holds within seconds, and counts from the
+   * beginning of its period: what was spent in it before does not count.
+   */
+  budgetCreate: BudgetCreatePayload;
+  /** Takes a budget away. What calls have cost stays on record with them. */
+  budgetDelete: BudgetDeletePayload;
   /** Raises a budget for a while, in place of a raise that is under way; a raise of nothing ends it. */
   budgetRaise: BudgetRaisePayload;
+  /** Changes a budget; what was spent of it stays spent. What is absent stays. */
+  budgetUpdate: BudgetUpdatePayload;
   /** Creates the first administrator, with the token of the link that a start without one prints. The token works once. */
   firstAdministratorCreate: FirstAdministratorCreatePayload;
   /**
@@ -806,6 +959,10 @@ export type Mutation = {
    * stays. An address with another scheme, host or port needs every credential entered again in the same change.
    */
   providerUpdate: ProviderUpdatePayload;
+  /** Takes a rate limit away. */
+  rateLimitRemove: RateLimitRemovePayload;
+  /** Sets the rate limit of a key, a team or an organization, in place of the one that there may be; within seconds. */
+  rateLimitSet: RateLimitSetPayload;
   /** Grants a role. Nobody grants what they do not hold themselves. */
   roleGrant: RoleGrantPayload;
   /** Takes a role away. The last administrator of the whole gateway stays. */
@@ -877,14 +1034,44 @@ export type MutationApiKeyRevokeArgs = {
 
 
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationApiKeyRotateArgs = {
+  input: ApiKeyRotateInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationApiKeySetEnabledArgs = {
   input: ApiKeySetEnabledInput;
 };
 
 
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationApiKeyUpdateArgs = {
+  input: ApiKeyUpdateInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationBudgetCreateArgs = {
+  input: BudgetCreateInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationBudgetDeleteArgs = {
+  input: BudgetDeleteInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationBudgetRaiseArgs = {
   input: BudgetRaiseInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationBudgetUpdateArgs = {
+  input: BudgetUpdateInput;
 };
 
 
@@ -939,6 +1126,18 @@ export type MutationProviderTestConnectionArgs = {
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationProviderUpdateArgs = {
   input: ProviderUpdateInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationRateLimitRemoveArgs = {
+  input: RateLimitRemoveInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationRateLimitSetArgs = {
+  input: RateLimitSetInput;
 };
 
 
@@ -1007,6 +1206,8 @@ export type Organization = Node & {
   createdAt: Scalars['DateTime']['output'];
   id: Scalars['ID']['output'];
   name: Scalars['String']['output'];
+  /** Of all its keys together; null when it has none. */
+  rateLimit?: Maybe<RateLimit>;
   /** Its name in the configuration file and on the command line: lower-case letters, digits and dashes. */
   slug: Scalars['String']['output'];
   /** Those the viewer may see, by name; 100 at most. */
@@ -1410,6 +1611,8 @@ export type Query = {
   organizations: OrganizationConnection;
   /** Providers by name. For viewers of the whole gateway. */
   providers: ProviderConnection;
+  /** Those the viewer may see, the oldest first. */
+  rateLimits: RateLimitConnection;
   /** Starts of processes that serve, or did; the latest first. */
   replicas: ReplicaConnection;
   /** Services that may sign in, by name. For administrators of the whole gateway. */
@@ -1495,6 +1698,12 @@ export type QueryProvidersArgs = {
 };
 
 
+export type QueryRateLimitsArgs = {
+  after?: InputMaybe<Scalars['String']['input']>;
+  first: Scalars['Int']['input'];
+};
+
+
 export type QueryReplicasArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
@@ -1533,6 +1742,96 @@ export type RateInput = {
   /** Nano-dollars for a million units; 0 is free. */
   nanoUsdPerMillionUnits: Scalars['BigInt']['input'];
   unitKind: UnitKind;
+};
+
+/** A limit of one key, of all keys of a team together, or of all keys of an organization together. */
+export type RateLimit = Node & {
+  __typename?: 'RateLimit';
+  algorithm: RateLimitAlgorithm;
+  /** Null unless it is of a key. */
+  apiKey?: Maybe<ApiKey>;
+  /** What is taken of it now; null while the shared counters are away. */
+  current?: Maybe<RateLimitUse>;
+  id: Scalars['ID']['output'];
+  managedBy: ManagedBy;
+  /** Requests at the same time; null does not limit. */
+  maxConcurrent?: Maybe<Scalars['Int']['output']>;
+  organization: Organization;
+  /** Requests in any 60 seconds; null does not limit. */
+  requestsPerMinute?: Maybe<Scalars['BigInt']['output']>;
+  /** Whether calls are refused, rather than counted on each replica, while the shared counters are away. */
+  strict: Scalars['Boolean']['output'];
+  /** Null unless it is of a team, or of a key in one. */
+  team?: Maybe<Team>;
+  /** Tokens in any 60 seconds, prompt and answer; null does not limit. */
+  tokensPerMinute?: Maybe<Scalars['BigInt']['output']>;
+};
+
+export type RateLimitAlgorithm =
+  /** No 60 seconds ever see more than the limit. */
+  | 'SLIDING_WINDOW'
+  /** A minute's worth at once, refilled steadily. */
+  | 'TOKEN_BUCKET';
+
+export type RateLimitConnection = {
+  __typename?: 'RateLimitConnection';
+  edges: Array<RateLimitEdge>;
+  nodes: Array<RateLimit>;
+  pageInfo: PageInfo;
+};
+
+export type RateLimitEdge = {
+  __typename?: 'RateLimitEdge';
+  cursor: Scalars['String']['output'];
+  node: RateLimit;
+};
+
+export type RateLimitRemoveError = ManagedByFile | NotFound;
+
+export type RateLimitRemoveInput = {
+  /** Of a `RateLimit`. */
+  rateLimitId: Scalars['ID']['input'];
+};
+
+export type RateLimitRemovePayload = {
+  __typename?: 'RateLimitRemovePayload';
+  errors: Array<RateLimitRemoveError>;
+  /** Whether it is gone. */
+  removed: Scalars['Boolean']['output'];
+};
+
+export type RateLimitSetError = InvalidInput | ManagedByFile | NotFound;
+
+export type RateLimitSetInput = {
+  algorithm: RateLimitAlgorithm;
+  /** 1 to 1,000,000; null does not limit. */
+  maxConcurrent?: InputMaybe<Scalars['Int']['input']>;
+  /** Of an `ApiKey`, a `Team` or an `Organization`. */
+  ownerId: Scalars['ID']['input'];
+  /** 1 to 1,000,000,000; null does not limit. */
+  requestsPerMinute?: InputMaybe<Scalars['BigInt']['input']>;
+  /** Whether to refuse calls, rather than count on each replica, while the shared counters are away. */
+  strict: Scalars['Boolean']['input'];
+  /** 1 to 1,000,000,000,000; null does not limit. */
+  tokensPerMinute?: InputMaybe<Scalars['BigInt']['input']>;
+};
+
+export type RateLimitSetPayload = {
+  __typename?: 'RateLimitSetPayload';
+  errors: Array<RateLimitSetError>;
+  /** Null when `errors` is not empty. */
+  rateLimit?: Maybe<RateLimit>;
+};
+
+/** What is taken; each is null where it is not limited. */
+export type RateLimitUse = {
+  __typename?: 'RateLimitUse';
+  /** Of the last 60 seconds. */
+  requests?: Maybe<Scalars['BigInt']['output']>;
+  /** Requests under way. */
+  running?: Maybe<Scalars['BigInt']['output']>;
+  /** Of the last 60 seconds. */
+  tokens?: Maybe<Scalars['BigInt']['output']>;
 };
 
 /** The rates of a whole request, picked by its service tier and the size of its prompt. */
@@ -1798,6 +2097,8 @@ export type Team = Node & {
   id: Scalars['ID']['output'];
   name: Scalars['String']['output'];
   organization: Organization;
+  /** Of all its keys together; null when it has none. */
+  rateLimit?: Maybe<RateLimit>;
   /** Unique in its organization. */
   slug: Scalars['String']['output'];
 };
@@ -1862,6 +2163,15 @@ export type UnitKind =
   | 'RUNTIME_MS'
   /** Web searches made by the provider. */
   | 'SEARCH';
+
+/** A model without a price is unknown, not free. */
+export type UnpricedModels =
+  /** The call passes, and its record says so. */
+  | 'ALLOW'
+  /** The call is refused. */
+  | 'BLOCK'
+  /** An estimate is charged. */
+  | 'ESTIMATE';
 
 export type UnsupportedParameters =
   /** The parameter is left out. */
@@ -2205,12 +2515,38 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  ApiKeyRotateError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   ApiKeySetEnabledError:
     | ( PayloadError )
     | ( PayloadError )
     | ( PayloadError )
   ;
+  ApiKeyUpdateError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
+  BudgetCreateError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
+  BudgetDeleteError:
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   BudgetRaiseError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
+  BudgetUpdateError:
     | ( PayloadError )
     | ( PayloadError )
     | ( PayloadError )
@@ -2253,6 +2589,15 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  RateLimitRemoveError:
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
+  RateLimitSetError:
+    | ( PayloadError )
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   RoleGrantError:
     | ( PayloadError )
     | ( PayloadError )
@@ -2289,6 +2634,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ListedModel )
     | ( OrganizationParent )
     | ( ListedProvider )
+    | ( ListedLimit )
     | ( ServiceTokenParent )
     | ( TeamParent )
     | ( ReportedCall )
@@ -2344,10 +2690,16 @@ export type ResolversTypes = {
   ApiKeyRevokeError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['ApiKeyRevokeError']>;
   ApiKeyRevokeInput: ApiKeyRevokeInput;
   ApiKeyRevokePayload: ResolverTypeWrapper<Omit<ApiKeyRevokePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversTypes['ApiKey']>, errors: Array<ResolversTypes['ApiKeyRevokeError']> }>;
+  ApiKeyRotateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['ApiKeyRotateError']>;
+  ApiKeyRotateInput: ApiKeyRotateInput;
+  ApiKeyRotatePayload: ResolverTypeWrapper<Omit<ApiKeyRotatePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversTypes['ApiKey']>, errors: Array<ResolversTypes['ApiKeyRotateError']> }>;
   ApiKeySetEnabledError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['ApiKeySetEnabledError']>;
   ApiKeySetEnabledInput: ApiKeySetEnabledInput;
   ApiKeySetEnabledPayload: ResolverTypeWrapper<Omit<ApiKeySetEnabledPayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversTypes['ApiKey']>, errors: Array<ResolversTypes['ApiKeySetEnabledError']> }>;
   ApiKeyState: ApiKeyState;
+  ApiKeyUpdateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['ApiKeyUpdateError']>;
+  ApiKeyUpdateInput: ApiKeyUpdateInput;
+  ApiKeyUpdatePayload: ResolverTypeWrapper<Omit<ApiKeyUpdatePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversTypes['ApiKey']>, errors: Array<ResolversTypes['ApiKeyUpdateError']> }>;
   AuditEvent: ResolverTypeWrapper<AuditEventParent>;
   AuditEventConnection: ResolverTypeWrapper<Omit<AuditEventConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['AuditEventEdge']>, nodes: Array<ResolversTypes['AuditEvent']> }>;
   AuditEventEdge: ResolverTypeWrapper<Omit<AuditEventEdge, 'node'> & { node: ResolversTypes['AuditEvent'] }>;
@@ -2356,6 +2708,12 @@ export type ResolversTypes = {
   Boolean: ResolverTypeWrapper<Scalars['Boolean']['output']>;
   Budget: ResolverTypeWrapper<PlacedBudget>;
   BudgetConnection: ResolverTypeWrapper<Omit<BudgetConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['BudgetEdge']>, nodes: Array<ResolversTypes['Budget']> }>;
+  BudgetCreateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetCreateError']>;
+  BudgetCreateInput: BudgetCreateInput;
+  BudgetCreatePayload: ResolverTypeWrapper<Omit<BudgetCreatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetCreateError']> }>;
+  BudgetDeleteError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetDeleteError']>;
+  BudgetDeleteInput: BudgetDeleteInput;
+  BudgetDeletePayload: ResolverTypeWrapper<Omit<BudgetDeletePayload, 'errors'> & { errors: Array<ResolversTypes['BudgetDeleteError']> }>;
   BudgetEdge: ResolverTypeWrapper<Omit<BudgetEdge, 'node'> & { node: ResolversTypes['Budget'] }>;
   BudgetIncrease: ResolverTypeWrapper<BudgetIncreaseParent>;
   BudgetMode: BudgetMode;
@@ -2364,6 +2722,9 @@ export type ResolversTypes = {
   BudgetRaiseInput: BudgetRaiseInput;
   BudgetRaisePayload: ResolverTypeWrapper<Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetRaiseError']> }>;
   BudgetScope: BudgetScope;
+  BudgetUpdateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetUpdateError']>;
+  BudgetUpdateInput: BudgetUpdateInput;
+  BudgetUpdatePayload: ResolverTypeWrapper<Omit<BudgetUpdatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetUpdateError']> }>;
   ConfigProblem: ResolverTypeWrapper<ConfigProblem>;
   ConfigSource: ConfigSource;
   ConfigStatus: ConfigStatus;
@@ -2384,6 +2745,8 @@ export type ResolversTypes = {
   LedgerEntry: ResolverTypeWrapper<ReportedEntry>;
   ManagedBy: ManagedBy;
   ManagedByFile: ResolverTypeWrapper<PayloadError>;
+  Metadata: ResolverTypeWrapper<Metadata>;
+  MetadataInput: MetadataInput;
   Modality: Modality;
   Model: ResolverTypeWrapper<ListedModel>;
   ModelConnection: ResolverTypeWrapper<Omit<ModelConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['ModelEdge']>, nodes: Array<ResolversTypes['Model']> }>;
@@ -2445,6 +2808,17 @@ export type ResolversTypes = {
   Query: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Rate: ResolverTypeWrapper<Rate>;
   RateInput: RateInput;
+  RateLimit: ResolverTypeWrapper<ListedLimit>;
+  RateLimitAlgorithm: RateLimitAlgorithm;
+  RateLimitConnection: ResolverTypeWrapper<Omit<RateLimitConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['RateLimitEdge']>, nodes: Array<ResolversTypes['RateLimit']> }>;
+  RateLimitEdge: ResolverTypeWrapper<Omit<RateLimitEdge, 'node'> & { node: ResolversTypes['RateLimit'] }>;
+  RateLimitRemoveError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['RateLimitRemoveError']>;
+  RateLimitRemoveInput: RateLimitRemoveInput;
+  RateLimitRemovePayload: ResolverTypeWrapper<Omit<RateLimitRemovePayload, 'errors'> & { errors: Array<ResolversTypes['RateLimitRemoveError']> }>;
+  RateLimitSetError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['RateLimitSetError']>;
+  RateLimitSetInput: RateLimitSetInput;
+  RateLimitSetPayload: ResolverTypeWrapper<Omit<RateLimitSetPayload, 'errors' | 'rateLimit'> & { errors: Array<ResolversTypes['RateLimitSetError']>, rateLimit?: Maybe<ResolversTypes['RateLimit']> }>;
+  RateLimitUse: ResolverTypeWrapper<RateLimitUse>;
   RateTable: ResolverTypeWrapper<RateTable>;
   RateTableInput: RateTableInput;
   Replica: ResolverTypeWrapper<Replica>;
@@ -2487,6 +2861,7 @@ export type ResolversTypes = {
   TeamCreatePayload: ResolverTypeWrapper<Omit<TeamCreatePayload, 'errors' | 'team'> & { errors: Array<ResolversTypes['TeamCreateError']>, team?: Maybe<ResolversTypes['Team']> }>;
   TooManyAttempts: ResolverTypeWrapper<PayloadError>;
   UnitKind: UnitKind;
+  UnpricedModels: UnpricedModels;
   UnsupportedParameters: UnsupportedParameters;
   UsageAttempt: ResolverTypeWrapper<ReportedAttempt>;
   UsageDimension: UsageDimension;
@@ -2545,9 +2920,15 @@ export type ResolversParentTypes = {
   ApiKeyRevokeError: ResolversUnionTypes<ResolversParentTypes>['ApiKeyRevokeError'];
   ApiKeyRevokeInput: ApiKeyRevokeInput;
   ApiKeyRevokePayload: Omit<ApiKeyRevokePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversParentTypes['ApiKey']>, errors: Array<ResolversParentTypes['ApiKeyRevokeError']> };
+  ApiKeyRotateError: ResolversUnionTypes<ResolversParentTypes>['ApiKeyRotateError'];
+  ApiKeyRotateInput: ApiKeyRotateInput;
+  ApiKeyRotatePayload: Omit<ApiKeyRotatePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversParentTypes['ApiKey']>, errors: Array<ResolversParentTypes['ApiKeyRotateError']> };
   ApiKeySetEnabledError: ResolversUnionTypes<ResolversParentTypes>['ApiKeySetEnabledError'];
   ApiKeySetEnabledInput: ApiKeySetEnabledInput;
   ApiKeySetEnabledPayload: Omit<ApiKeySetEnabledPayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversParentTypes['ApiKey']>, errors: Array<ResolversParentTypes['ApiKeySetEnabledError']> };
+  ApiKeyUpdateError: ResolversUnionTypes<ResolversParentTypes>['ApiKeyUpdateError'];
+  ApiKeyUpdateInput: ApiKeyUpdateInput;
+  ApiKeyUpdatePayload: Omit<ApiKeyUpdatePayload, 'apiKey' | 'errors'> & { apiKey?: Maybe<ResolversParentTypes['ApiKey']>, errors: Array<ResolversParentTypes['ApiKeyUpdateError']> };
   AuditEvent: AuditEventParent;
   AuditEventConnection: Omit<AuditEventConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['AuditEventEdge']>, nodes: Array<ResolversParentTypes['AuditEvent']> };
   AuditEventEdge: Omit<AuditEventEdge, 'node'> & { node: ResolversParentTypes['AuditEvent'] };
@@ -2556,11 +2937,20 @@ export type ResolversParentTypes = {
   Boolean: Scalars['Boolean']['output'];
   Budget: PlacedBudget;
   BudgetConnection: Omit<BudgetConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['BudgetEdge']>, nodes: Array<ResolversParentTypes['Budget']> };
+  BudgetCreateError: ResolversUnionTypes<ResolversParentTypes>['BudgetCreateError'];
+  BudgetCreateInput: BudgetCreateInput;
+  BudgetCreatePayload: Omit<BudgetCreatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetCreateError']> };
+  BudgetDeleteError: ResolversUnionTypes<ResolversParentTypes>['BudgetDeleteError'];
+  BudgetDeleteInput: BudgetDeleteInput;
+  BudgetDeletePayload: Omit<BudgetDeletePayload, 'errors'> & { errors: Array<ResolversParentTypes['BudgetDeleteError']> };
   BudgetEdge: Omit<BudgetEdge, 'node'> & { node: ResolversParentTypes['Budget'] };
   BudgetIncrease: BudgetIncreaseParent;
   BudgetRaiseError: ResolversUnionTypes<ResolversParentTypes>['BudgetRaiseError'];
   BudgetRaiseInput: BudgetRaiseInput;
   BudgetRaisePayload: Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetRaiseError']> };
+  BudgetUpdateError: ResolversUnionTypes<ResolversParentTypes>['BudgetUpdateError'];
+  BudgetUpdateInput: BudgetUpdateInput;
+  BudgetUpdatePayload: Omit<BudgetUpdatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetUpdateError']> };
   ConfigProblem: ConfigProblem;
   ConfigVersion: ListedVersion;
   ConfigVersionConnection: Omit<ConfigVersionConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['ConfigVersionEdge']>, nodes: Array<ResolversParentTypes['ConfigVersion']> };
@@ -2577,6 +2967,8 @@ export type ResolversParentTypes = {
   InvalidInput: PayloadError;
   LedgerEntry: ReportedEntry;
   ManagedByFile: PayloadError;
+  Metadata: Metadata;
+  MetadataInput: MetadataInput;
   Model: ListedModel;
   ModelConnection: Omit<ModelConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['ModelEdge']>, nodes: Array<ResolversParentTypes['Model']> };
   ModelDeclareError: ResolversUnionTypes<ResolversParentTypes>['ModelDeclareError'];
@@ -2632,6 +3024,16 @@ export type ResolversParentTypes = {
   Query: Record<PropertyKey, never>;
   Rate: Rate;
   RateInput: RateInput;
+  RateLimit: ListedLimit;
+  RateLimitConnection: Omit<RateLimitConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['RateLimitEdge']>, nodes: Array<ResolversParentTypes['RateLimit']> };
+  RateLimitEdge: Omit<RateLimitEdge, 'node'> & { node: ResolversParentTypes['RateLimit'] };
+  RateLimitRemoveError: ResolversUnionTypes<ResolversParentTypes>['RateLimitRemoveError'];
+  RateLimitRemoveInput: RateLimitRemoveInput;
+  RateLimitRemovePayload: Omit<RateLimitRemovePayload, 'errors'> & { errors: Array<ResolversParentTypes['RateLimitRemoveError']> };
+  RateLimitSetError: ResolversUnionTypes<ResolversParentTypes>['RateLimitSetError'];
+  RateLimitSetInput: RateLimitSetInput;
+  RateLimitSetPayload: Omit<RateLimitSetPayload, 'errors' | 'rateLimit'> & { errors: Array<ResolversParentTypes['RateLimitSetError']>, rateLimit?: Maybe<ResolversParentTypes['RateLimit']> };
+  RateLimitUse: RateLimitUse;
   RateTable: RateTable;
   RateTableInput: RateTableInput;
   Replica: Replica;
@@ -2805,12 +3207,16 @@ export type ApiKeyResolvers<ContextType = AdminContext, ParentType extends Resol
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   last4?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   managedBy?: Resolver<ResolversTypes['ManagedBy'], ParentType, ContextType>;
+  metadata?: Resolver<Array<ResolversTypes['Metadata']>, ParentType, ContextType>;
   name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   organization?: Resolver<ResolversTypes['Organization'], ParentType, ContextType>;
+  previousSecretUntil?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  rateLimit?: Resolver<Maybe<ResolversTypes['RateLimit']>, ParentType, ContextType>;
   revokedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
   state?: Resolver<ResolversTypes['ApiKeyState'], ParentType, ContextType>;
   tags?: Resolver<Array<ResolversTypes['Tag']>, ParentType, ContextType>;
   team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
+  unpricedModels?: Resolver<Maybe<ResolversTypes['UnpricedModels']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -2844,6 +3250,16 @@ export type ApiKeyRevokePayloadResolvers<ContextType = AdminContext, ParentType 
   errors?: Resolver<Array<ResolversTypes['ApiKeyRevokeError']>, ParentType, ContextType>;
 };
 
+export type ApiKeyRotateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeyRotateError'] = ResolversParentTypes['ApiKeyRotateError']> = {
+  __resolveType: TypeResolveFn<'Conflict' | 'InvalidInput' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type ApiKeyRotatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeyRotatePayload'] = ResolversParentTypes['ApiKeyRotatePayload']> = {
+  apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['ApiKeyRotateError']>, ParentType, ContextType>;
+  secret?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
 export type ApiKeySetEnabledErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeySetEnabledError'] = ResolversParentTypes['ApiKeySetEnabledError']> = {
   __resolveType: TypeResolveFn<'Conflict' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
 };
@@ -2851,6 +3267,15 @@ export type ApiKeySetEnabledErrorResolvers<ContextType = AdminContext, ParentTyp
 export type ApiKeySetEnabledPayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeySetEnabledPayload'] = ResolversParentTypes['ApiKeySetEnabledPayload']> = {
   apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
   errors?: Resolver<Array<ResolversTypes['ApiKeySetEnabledError']>, ParentType, ContextType>;
+};
+
+export type ApiKeyUpdateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeyUpdateError'] = ResolversParentTypes['ApiKeyUpdateError']> = {
+  __resolveType: TypeResolveFn<'Conflict' | 'InvalidInput' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type ApiKeyUpdatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ApiKeyUpdatePayload'] = ResolversParentTypes['ApiKeyUpdatePayload']> = {
+  apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['ApiKeyUpdateError']>, ParentType, ContextType>;
 };
 
 export type AuditEventResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['AuditEvent'] = ResolversParentTypes['AuditEvent']> = {
@@ -2883,6 +3308,7 @@ export interface BigIntScalarConfig extends GraphQLScalarTypeConfig<ResolversTyp
 }
 
 export type BudgetResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Budget'] = ResolversParentTypes['Budget']> = {
+  alertThresholdsPercent?: Resolver<Array<ResolversTypes['Int']>, ParentType, ContextType>;
   amount?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
   apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
   committed?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
@@ -2890,6 +3316,7 @@ export type BudgetResolvers<ContextType = AdminContext, ParentType extends Resol
   leased?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
   left?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
   limit?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  managedBy?: Resolver<ResolversTypes['ManagedBy'], ParentType, ContextType>;
   mode?: Resolver<ResolversTypes['BudgetMode'], ParentType, ContextType>;
   organization?: Resolver<Maybe<ResolversTypes['Organization']>, ParentType, ContextType>;
   period?: Resolver<ResolversTypes['BudgetPeriod'], ParentType, ContextType>;
@@ -2910,6 +3337,24 @@ export type BudgetConnectionResolvers<ContextType = AdminContext, ParentType ext
   pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
 };
 
+export type BudgetCreateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetCreateError'] = ResolversParentTypes['BudgetCreateError']> = {
+  __resolveType: TypeResolveFn<'Conflict' | 'InvalidInput' | 'NotFound', ParentType, ContextType>;
+};
+
+export type BudgetCreatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetCreatePayload'] = ResolversParentTypes['BudgetCreatePayload']> = {
+  budget?: Resolver<Maybe<ResolversTypes['Budget']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['BudgetCreateError']>, ParentType, ContextType>;
+};
+
+export type BudgetDeleteErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetDeleteError'] = ResolversParentTypes['BudgetDeleteError']> = {
+  __resolveType: TypeResolveFn<'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type BudgetDeletePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetDeletePayload'] = ResolversParentTypes['BudgetDeletePayload']> = {
+  deleted?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['BudgetDeleteError']>, ParentType, ContextType>;
+};
+
 export type BudgetEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetEdge'] = ResolversParentTypes['BudgetEdge']> = {
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   node?: Resolver<ResolversTypes['Budget'], ParentType, ContextType>;
@@ -2927,6 +3372,15 @@ export type BudgetRaiseErrorResolvers<ContextType = AdminContext, ParentType ext
 export type BudgetRaisePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetRaisePayload'] = ResolversParentTypes['BudgetRaisePayload']> = {
   budget?: Resolver<Maybe<ResolversTypes['Budget']>, ParentType, ContextType>;
   errors?: Resolver<Array<ResolversTypes['BudgetRaiseError']>, ParentType, ContextType>;
+};
+
+export type BudgetUpdateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetUpdateError'] = ResolversParentTypes['BudgetUpdateError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type BudgetUpdatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetUpdatePayload'] = ResolversParentTypes['BudgetUpdatePayload']> = {
+  budget?: Resolver<Maybe<ResolversTypes['Budget']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['BudgetUpdateError']>, ParentType, ContextType>;
 };
 
 export type ConfigProblemResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ConfigProblem'] = ResolversParentTypes['ConfigProblem']> = {
@@ -2993,6 +3447,11 @@ export type ManagedByFileResolvers<ContextType = AdminContext, ParentType extend
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   path?: Resolver<Array<ResolversTypes['String']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type MetadataResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Metadata'] = ResolversParentTypes['Metadata']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  value?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
 export type ModelResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Model'] = ResolversParentTypes['Model']> = {
@@ -3067,8 +3526,13 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   aliasUpdate?: Resolver<ResolversTypes['AliasUpdatePayload'], ParentType, ContextType, RequireFields<MutationAliasUpdateArgs, 'input'>>;
   apiKeyCreate?: Resolver<ResolversTypes['ApiKeyCreatePayload'], ParentType, ContextType, RequireFields<MutationApiKeyCreateArgs, 'input'>>;
   apiKeyRevoke?: Resolver<ResolversTypes['ApiKeyRevokePayload'], ParentType, ContextType, RequireFields<MutationApiKeyRevokeArgs, 'input'>>;
+  apiKeyRotate?: Resolver<ResolversTypes['ApiKeyRotatePayload'], ParentType, ContextType, RequireFields<MutationApiKeyRotateArgs, 'input'>>;
   apiKeySetEnabled?: Resolver<ResolversTypes['ApiKeySetEnabledPayload'], ParentType, ContextType, RequireFields<MutationApiKeySetEnabledArgs, 'input'>>;
+  apiKeyUpdate?: Resolver<ResolversTypes['ApiKeyUpdatePayload'], ParentType, ContextType, RequireFields<MutationApiKeyUpdateArgs, 'input'>>;
+  budgetCreate?: Resolver<ResolversTypes['BudgetCreatePayload'], ParentType, ContextType, RequireFields<MutationBudgetCreateArgs, 'input'>>;
+  budgetDelete?: Resolver<ResolversTypes['BudgetDeletePayload'], ParentType, ContextType, RequireFields<MutationBudgetDeleteArgs, 'input'>>;
   budgetRaise?: Resolver<ResolversTypes['BudgetRaisePayload'], ParentType, ContextType, RequireFields<MutationBudgetRaiseArgs, 'input'>>;
+  budgetUpdate?: Resolver<ResolversTypes['BudgetUpdatePayload'], ParentType, ContextType, RequireFields<MutationBudgetUpdateArgs, 'input'>>;
   firstAdministratorCreate?: Resolver<ResolversTypes['FirstAdministratorCreatePayload'], ParentType, ContextType, RequireFields<MutationFirstAdministratorCreateArgs, 'input'>>;
   modelDeclare?: Resolver<ResolversTypes['ModelDeclarePayload'], ParentType, ContextType, RequireFields<MutationModelDeclareArgs, 'input'>>;
   modelWithdraw?: Resolver<ResolversTypes['ModelWithdrawPayload'], ParentType, ContextType, RequireFields<MutationModelWithdrawArgs, 'input'>>;
@@ -3078,6 +3542,8 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   providerCreate?: Resolver<ResolversTypes['ProviderCreatePayload'], ParentType, ContextType, RequireFields<MutationProviderCreateArgs, 'input'>>;
   providerTestConnection?: Resolver<ResolversTypes['ProviderTestConnectionPayload'], ParentType, ContextType, RequireFields<MutationProviderTestConnectionArgs, 'input'>>;
   providerUpdate?: Resolver<ResolversTypes['ProviderUpdatePayload'], ParentType, ContextType, RequireFields<MutationProviderUpdateArgs, 'input'>>;
+  rateLimitRemove?: Resolver<ResolversTypes['RateLimitRemovePayload'], ParentType, ContextType, RequireFields<MutationRateLimitRemoveArgs, 'input'>>;
+  rateLimitSet?: Resolver<ResolversTypes['RateLimitSetPayload'], ParentType, ContextType, RequireFields<MutationRateLimitSetArgs, 'input'>>;
   roleGrant?: Resolver<ResolversTypes['RoleGrantPayload'], ParentType, ContextType, RequireFields<MutationRoleGrantArgs, 'input'>>;
   roleRevoke?: Resolver<ResolversTypes['RoleRevokePayload'], ParentType, ContextType, RequireFields<MutationRoleRevokeArgs, 'input'>>;
   serviceTokenCreate?: Resolver<ResolversTypes['ServiceTokenCreatePayload'], ParentType, ContextType, RequireFields<MutationServiceTokenCreateArgs, 'input'>>;
@@ -3092,7 +3558,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
 };
 
 export type NodeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'AdminUser' | 'Alias' | 'ApiKey' | 'AuditEvent' | 'Budget' | 'Model' | 'Organization' | 'Provider' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'AdminUser' | 'Alias' | 'ApiKey' | 'AuditEvent' | 'Budget' | 'Model' | 'Organization' | 'Provider' | 'RateLimit' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
 };
 
 export type NotFoundResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['NotFound'] = ResolversParentTypes['NotFound']> = {
@@ -3105,6 +3571,7 @@ export type OrganizationResolvers<ContextType = AdminContext, ParentType extends
   createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  rateLimit?: Resolver<Maybe<ResolversTypes['RateLimit']>, ParentType, ContextType>;
   slug?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   teams?: Resolver<Array<ResolversTypes['Team']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
@@ -3282,6 +3749,7 @@ export type QueryResolvers<ContextType = AdminContext, ParentType extends Resolv
   node?: Resolver<Maybe<ResolversTypes['Node']>, ParentType, ContextType, RequireFields<QueryNodeArgs, 'id'>>;
   organizations?: Resolver<ResolversTypes['OrganizationConnection'], ParentType, ContextType, RequireFields<QueryOrganizationsArgs, 'first'>>;
   providers?: Resolver<ResolversTypes['ProviderConnection'], ParentType, ContextType, RequireFields<QueryProvidersArgs, 'first'>>;
+  rateLimits?: Resolver<ResolversTypes['RateLimitConnection'], ParentType, ContextType, RequireFields<QueryRateLimitsArgs, 'first'>>;
   replicas?: Resolver<ResolversTypes['ReplicaConnection'], ParentType, ContextType, RequireFields<QueryReplicasArgs, 'first'>>;
   serviceTokens?: Resolver<ResolversTypes['ServiceTokenConnection'], ParentType, ContextType, RequireFields<QueryServiceTokensArgs, 'first'>>;
   usageRecords?: Resolver<ResolversTypes['UsageRecordConnection'], ParentType, ContextType, RequireFields<QueryUsageRecordsArgs, 'first'>>;
@@ -3292,6 +3760,56 @@ export type QueryResolvers<ContextType = AdminContext, ParentType extends Resolv
 export type RateResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Rate'] = ResolversParentTypes['Rate']> = {
   perMillionUnits?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
   unitKind?: Resolver<ResolversTypes['UnitKind'], ParentType, ContextType>;
+};
+
+export type RateLimitResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimit'] = ResolversParentTypes['RateLimit']> = {
+  algorithm?: Resolver<ResolversTypes['RateLimitAlgorithm'], ParentType, ContextType>;
+  apiKey?: Resolver<Maybe<ResolversTypes['ApiKey']>, ParentType, ContextType>;
+  current?: Resolver<Maybe<ResolversTypes['RateLimitUse']>, ParentType, ContextType>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  managedBy?: Resolver<ResolversTypes['ManagedBy'], ParentType, ContextType>;
+  maxConcurrent?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  organization?: Resolver<ResolversTypes['Organization'], ParentType, ContextType>;
+  requestsPerMinute?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  strict?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
+  tokensPerMinute?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RateLimitConnectionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitConnection'] = ResolversParentTypes['RateLimitConnection']> = {
+  edges?: Resolver<Array<ResolversTypes['RateLimitEdge']>, ParentType, ContextType>;
+  nodes?: Resolver<Array<ResolversTypes['RateLimit']>, ParentType, ContextType>;
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+};
+
+export type RateLimitEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitEdge'] = ResolversParentTypes['RateLimitEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['RateLimit'], ParentType, ContextType>;
+};
+
+export type RateLimitRemoveErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitRemoveError'] = ResolversParentTypes['RateLimitRemoveError']> = {
+  __resolveType: TypeResolveFn<'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type RateLimitRemovePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitRemovePayload'] = ResolversParentTypes['RateLimitRemovePayload']> = {
+  errors?: Resolver<Array<ResolversTypes['RateLimitRemoveError']>, ParentType, ContextType>;
+  removed?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type RateLimitSetErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitSetError'] = ResolversParentTypes['RateLimitSetError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'ManagedByFile' | 'NotFound', ParentType, ContextType>;
+};
+
+export type RateLimitSetPayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitSetPayload'] = ResolversParentTypes['RateLimitSetPayload']> = {
+  errors?: Resolver<Array<ResolversTypes['RateLimitSetError']>, ParentType, ContextType>;
+  rateLimit?: Resolver<Maybe<ResolversTypes['RateLimit']>, ParentType, ContextType>;
+};
+
+export type RateLimitUseResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateLimitUse'] = ResolversParentTypes['RateLimitUse']> = {
+  requests?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  running?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  tokens?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
 };
 
 export type RateTableResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['RateTable'] = ResolversParentTypes['RateTable']> = {
@@ -3437,6 +3955,7 @@ export type TeamResolvers<ContextType = AdminContext, ParentType extends Resolve
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   organization?: Resolver<ResolversTypes['Organization'], ParentType, ContextType>;
+  rateLimit?: Resolver<Maybe<ResolversTypes['RateLimit']>, ParentType, ContextType>;
   slug?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
@@ -3603,18 +4122,28 @@ export type Resolvers<ContextType = AdminContext> = {
   ApiKeyEdge?: ApiKeyEdgeResolvers<ContextType>;
   ApiKeyRevokeError?: ApiKeyRevokeErrorResolvers<ContextType>;
   ApiKeyRevokePayload?: ApiKeyRevokePayloadResolvers<ContextType>;
+  ApiKeyRotateError?: ApiKeyRotateErrorResolvers<ContextType>;
+  ApiKeyRotatePayload?: ApiKeyRotatePayloadResolvers<ContextType>;
   ApiKeySetEnabledError?: ApiKeySetEnabledErrorResolvers<ContextType>;
   ApiKeySetEnabledPayload?: ApiKeySetEnabledPayloadResolvers<ContextType>;
+  ApiKeyUpdateError?: ApiKeyUpdateErrorResolvers<ContextType>;
+  ApiKeyUpdatePayload?: ApiKeyUpdatePayloadResolvers<ContextType>;
   AuditEvent?: AuditEventResolvers<ContextType>;
   AuditEventConnection?: AuditEventConnectionResolvers<ContextType>;
   AuditEventEdge?: AuditEventEdgeResolvers<ContextType>;
   BigInt?: GraphQLScalarType;
   Budget?: BudgetResolvers<ContextType>;
   BudgetConnection?: BudgetConnectionResolvers<ContextType>;
+  BudgetCreateError?: BudgetCreateErrorResolvers<ContextType>;
+  BudgetCreatePayload?: BudgetCreatePayloadResolvers<ContextType>;
+  BudgetDeleteError?: BudgetDeleteErrorResolvers<ContextType>;
+  BudgetDeletePayload?: BudgetDeletePayloadResolvers<ContextType>;
   BudgetEdge?: BudgetEdgeResolvers<ContextType>;
   BudgetIncrease?: BudgetIncreaseResolvers<ContextType>;
   BudgetRaiseError?: BudgetRaiseErrorResolvers<ContextType>;
   BudgetRaisePayload?: BudgetRaisePayloadResolvers<ContextType>;
+  BudgetUpdateError?: BudgetUpdateErrorResolvers<ContextType>;
+  BudgetUpdatePayload?: BudgetUpdatePayloadResolvers<ContextType>;
   ConfigProblem?: ConfigProblemResolvers<ContextType>;
   ConfigVersion?: ConfigVersionResolvers<ContextType>;
   ConfigVersionConnection?: ConfigVersionConnectionResolvers<ContextType>;
@@ -3627,6 +4156,7 @@ export type Resolvers<ContextType = AdminContext> = {
   InvalidInput?: InvalidInputResolvers<ContextType>;
   LedgerEntry?: LedgerEntryResolvers<ContextType>;
   ManagedByFile?: ManagedByFileResolvers<ContextType>;
+  Metadata?: MetadataResolvers<ContextType>;
   Model?: ModelResolvers<ContextType>;
   ModelConnection?: ModelConnectionResolvers<ContextType>;
   ModelDeclareError?: ModelDeclareErrorResolvers<ContextType>;
@@ -3668,6 +4198,14 @@ export type Resolvers<ContextType = AdminContext> = {
   ProviderUpdatePayload?: ProviderUpdatePayloadResolvers<ContextType>;
   Query?: QueryResolvers<ContextType>;
   Rate?: RateResolvers<ContextType>;
+  RateLimit?: RateLimitResolvers<ContextType>;
+  RateLimitConnection?: RateLimitConnectionResolvers<ContextType>;
+  RateLimitEdge?: RateLimitEdgeResolvers<ContextType>;
+  RateLimitRemoveError?: RateLimitRemoveErrorResolvers<ContextType>;
+  RateLimitRemovePayload?: RateLimitRemovePayloadResolvers<ContextType>;
+  RateLimitSetError?: RateLimitSetErrorResolvers<ContextType>;
+  RateLimitSetPayload?: RateLimitSetPayloadResolvers<ContextType>;
+  RateLimitUse?: RateLimitUseResolvers<ContextType>;
   RateTable?: RateTableResolvers<ContextType>;
   Replica?: ReplicaResolvers<ContextType>;
   ReplicaConnection?: ReplicaConnectionResolvers<ContextType>;

@@ -7,9 +7,11 @@ import { Registry } from 'prom-client'
 import { openAdminPlane } from '../administration.ts'
 import type { App, Operator } from '../app.ts'
 import type { Config, ConfigLoader } from '../config/load-config.ts'
+import type { Limiter } from '../core/limits/limiter.ts'
 import type { Log } from '../core/log.ts'
 import { createReplicaId } from '../core/replicas/replica-id.ts'
 import { openFoundation } from '../foundation.ts'
+import { openLimiter } from '../limiter.ts'
 import { collectSeries, mergeSeries, renderSeries } from '../ops/metric-series.ts'
 import { registerProcessMetrics } from '../ops/process-metrics.ts'
 import { readinessUpstreams } from '../ops/readiness-upstreams.ts'
@@ -67,7 +69,7 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   )
   const { folder, pools, clock } = foundation
   const keyPepper = folder.secrets.values['key-pepper']
-  const { events } = own(await openSharedState({ settings, replica, registry, log }))
+  const { redis, events } = own(await openSharedState({ settings, replica, registry, log }))
   const changed = (): void => events.publish({ type: 'configuration-changed' })
   const upkeep = own(await openUpkeep({ config, log, clock, pools, keyPepper, showKey: operator.showKey, changed }))
 
@@ -90,9 +92,22 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
   workers = opened
   const { masters, keyring } = foundation
   let inForce = config
+  const limiter = own(await openLimiter({ redis, clock, expectedReplicas: () => settings.workers }))
+  const limitUse: Limiter['current'] = (organizationId, limits) => limiter.current(organizationId, limits)
   const upstreams = () => opened.workers().map(({ name, upstreams: known }) => ({ process: name, upstreams: known }))
   const admin = own(
-    await openAdminPlane({ config: () => inForce, pools, clock, masters, keyring, keyPepper, events, upstreams, log }),
+    await openAdminPlane({
+      config: () => inForce,
+      pools,
+      clock,
+      masters,
+      keyring,
+      keyPepper,
+      events,
+      upstreams,
+      limitUse,
+      log,
+    }),
   )
   readiness.ask(opened.notReadyReasons)
   readiness.describe(() => ({

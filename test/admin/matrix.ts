@@ -215,6 +215,44 @@ export const operations: Readonly<Record<string, Operation>> = {
     otherwise: 'forbidden',
     outcomes: keyEditors,
   },
+  'Query.rateLimits': { document: '{ rateLimits { nodes { id } } }', otherwise: 'done', outcomes: everybody },
+  'Mutation.rateLimitSet': {
+    document: 'mutation { rateLimitSet(input: { ownerId: "$team", maxConcurrent: 1000 }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
+  'Mutation.rateLimitRemove': {
+    document: 'mutation { rateLimitRemove(input: { rateLimitId: "$limit" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    // The file manages it, so that it is still there for whoever comes next.
+    outcomes: keyEditors,
+  },
+  'Mutation.budgetCreate': {
+    document:
+      'mutation { budgetCreate(input: { ownerId: "$team", period: DAY, amountNanoUsd: "-1" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
+  'Mutation.budgetUpdate': {
+    document: 'mutation { budgetUpdate(input: { budgetId: "$budget", mode: HARD }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
+  'Mutation.budgetDelete': {
+    document: 'mutation { budgetDelete(input: { budgetId: "$budgetOfFile" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
+  'Mutation.apiKeyUpdate': {
+    document: 'mutation { apiKeyUpdate(input: { apiKeyId: "$key", description: "x" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
+  'Mutation.apiKeyRotate': {
+    document: 'mutation { apiKeyRotate(input: { apiKeyId: "$key" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: keyEditors,
+  },
   'Mutation.apiKeySetEnabled': {
     document: 'mutation { apiKeySetEnabled(input: { apiKeyId: "$key", enabled: true }) { errors { __typename } } }',
     otherwise: 'forbidden',

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isObjectType } from 'graphql'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { toGlobalId } from '../../src/admin/global-ids.ts'
+import { idOf, toGlobalId } from '../../src/admin/global-ids.ts'
 import { policy } from '../../src/admin/policy.ts'
 import { adminSchema } from '../../src/admin/schema.ts'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
@@ -44,6 +44,7 @@ describe('the matrix of fields, roles and places', () => {
         nodes { roles { id } } } }`,
       { token: root },
     )
+    ids.set('key', (await keyIn(gateway, root, teamId, 'of-the-team')).id)
     const budgetId = randomUUID()
     await gateway.pool.query(
       `insert into budgets (id, team_id, amount_nano, period, mode, managed_by)
@@ -52,9 +53,21 @@ describe('the matrix of fields, roles and places', () => {
       [budgetId],
     )
     ids.set('budget', toGlobalId('Budget', budgetId))
+    const [budgetOfFile, limit] = [randomUUID(), randomUUID()]
+    await gateway.pool.query(
+      `insert into budgets (id, team_id, amount_nano, period, mode, managed_by)
+       select $1, b.team_id, 1000, 'week', 'hard', 'file' from budgets b where b.id = $2`,
+      [budgetOfFile, budgetId],
+    )
+    await gateway.pool.query(
+      `insert into rate_limits (id, api_key_id, max_concurrent, managed_by)
+       select $1, k.id, 1000, 'file' from api_keys k where k.id = $2`,
+      [limit, idOf('ApiKey', ids.get('key') ?? '')],
+    )
+    ids.set('budgetOfFile', toGlobalId('Budget', budgetOfFile))
+    ids.set('limit', toGlobalId('RateLimit', limit))
     ids.set('organization', organizationId)
     ids.set('team', teamId)
-    ids.set('key', (await keyIn(gateway, root, teamId, 'of-the-team')).id)
     ids.set('user', data.adminUsers.nodes[0].id)
     const service = await askAdmin(
       gateway,

@@ -254,7 +254,7 @@ test('providers show no secret, and how they are found', async () => {
   const { data } = await ask(`{ providers { nodes { name type managedBy enabled credentials { field last4 }
     health { process credentialAccepted modelsInTrouble { model circuit failures } } } } }`)
   const openai = data.providers.nodes.find((node: { name: string }) => node.name === 'openai')
-  expect(openai).toMatchObject({ type: 'openai', managedBy: 'file', enabled: true })
+  expect(openai).toMatchObject({ type: 'OPENAI', managedBy: 'FILE', enabled: true })
   expect(openai.health).toMatchObject([
     { process: 'main', credentialAccepted: true, modelsInTrouble: [{ model: 'round-numbers', circuit: 'open' }] },
   ])
@@ -269,7 +269,7 @@ test('what is served from and who serves is there to see', async () => {
     {
       name: 'smart',
       enabled: true,
-      managedBy: 'file',
+      managedBy: 'FILE',
       billingKey: null,
       targets: [
         { provider: 'openai', model: 'round-numbers', weight: 1, priority: 0, region: null },
@@ -277,7 +277,7 @@ test('what is served from and who serves is there to see', async () => {
       ],
     },
   ])
-  expect(data.configVersions.nodes).toMatchObject([{ source: 'file', status: 'active', problems: [] }])
+  expect(data.configVersions.nodes).toMatchObject([{ source: 'FILE', status: 'ACTIVE', problems: [] }])
   expect(data.replicas.nodes).toMatchObject([{ label: 'main', stoppedAt: null }])
 })
 

@@ -4,6 +4,7 @@ import { createBudgetLeaseStore } from '../../src/core/budgets/budget-leases.sto
 import { createLeaseBook, type LeaseBook } from '../../src/core/budgets/lease-book.ts'
 import { createUpstreamHealth } from '../../src/core/health/upstream-health.ts'
 import { createAdmission } from '../../src/core/inference/admit.ts'
+import { createCallsUnderWay } from '../../src/core/inference/calls-under-way.ts'
 import { createPipeline, type Pipeline } from '../../src/core/inference/pipeline.ts'
 import { createMemoryLimiter } from '../../src/core/limits/limiter.memory.ts'
 import { type Checkpoints, createCheckpoints } from '../../src/core/usage/checkpoints.ts'
@@ -117,6 +118,7 @@ export class SimulatedReplica implements TimerHost {
       billingKey: () => never('whoever calls pays'),
       snapshot: () => ({ version: 1n, validUntilMs: undefined, ...emptySnapshot }),
       route: () => world.candidatesOf(this),
+      underWay: createCallsUnderWay(clock),
       health: createUpstreamHealth({ log: silent, random: () => world.random.int(0, 999) / 1_000 }),
       random: () => world.random.int(0, 999) / 1_000,
       idempotency: { begin: () => never('no call has an idempotency key') },

@@ -4,8 +4,9 @@ import type { AliasCapInput, AliasParameterInput, AliasTargetInput, Resolvers } 
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
 import { type AdminContext, actorOf, visibleKey } from '../context.ts'
 import { enumName } from '../enum-names.ts'
-import { badInput, notFound, payloadError } from '../errors.ts'
+import { notFound, payloadError } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
+import { byName, jsonIn } from '../named-values.ts'
 
 export const aliasResolvers: Resolvers = {
   Query: {
@@ -96,26 +97,8 @@ function billingKeyIdOf(globalId: string | null | undefined): string | null | un
 }
 
 function parametersOf(given: readonly AliasParameterInput[]): { parameters?: Record<string, unknown> } {
-  return given.length === 0
-    ? {}
-    : { parameters: byName(given, ({ name, value }) => jsonIn(value, `the parameter ${name}`)) }
+  return given.length === 0 ? {} : { parameters: byName(given, ({ name, value }) => jsonIn(value, name)) }
 }
 
 const capsOf = (given: readonly AliasCapInput[]): { caps?: Record<string, number> } =>
   given.length === 0 ? {} : { caps: byName(given, ({ value }) => value) }
-
-function byName<Given extends { name: string }, Value>(
-  given: readonly Given[],
-  read: (one: Given) => Value,
-): Record<string, Value> {
-  if (new Set(given.map(({ name }) => name)).size < given.length) throw badInput('A name stands there twice.')
-  return Object.fromEntries(given.map((one) => [one.name, read(one)]))
-}
-
-function jsonIn(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw badInput(`The value of ${where} is no JSON; text stands in quotes.`)
-  }
-}

@@ -1,15 +1,16 @@
 import { scopeOf } from '../../core/access/principal.ts'
 import { type Key, keyState } from '../../core/keys/keys.ts'
-import type { Resolvers } from '../../generated/graphql.ts'
+import type { MetadataInput, Resolvers, TagInput, UnpricedModels } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
 import { type AdminContext, actorOf } from '../context.ts'
+import { enumName } from '../enum-names.ts'
 import { badInput, notFound, payloadError } from '../errors.ts'
 import { fromGlobalId, idOf, toGlobalId } from '../global-ids.ts'
+import { byName, jsonIn } from '../named-values.ts'
 import { scopeFrom, searchOf } from './access.ts'
 import { found } from './tenants.ts'
 
 const states = { active: 'ACTIVE', disabled: 'DISABLED', expired: 'EXPIRED', revoked: 'REVOKED' } as const
-const managers = { system: 'SYSTEM', file: 'FILE', admin: 'ADMIN', operator: 'OPERATOR' } as const
 
 export const keyResolvers: Resolvers = {
   Query: {
@@ -36,7 +37,7 @@ export const keyResolvers: Resolvers = {
       if (!context.may('editor', scope) || !scope || scope.kind === 'global') {
         return { apiKey: null, secret: null, errors: [notFound('organization or team', 'ownerId')] }
       }
-      const { name, allowedModels, expiresAt, description, tags } = input
+      const { name, allowedModels, expiresAt, description, tags, metadata, unpricedModels } = input
       const made = await context.keys.create(
         {
           name,
@@ -45,7 +46,9 @@ export const keyResolvers: Resolvers = {
           allowedModels: allowedModels ?? undefined,
           expiresAtMs: expiresAt?.getTime(),
           description: description ?? undefined,
-          tags: Object.fromEntries((tags ?? []).map((tag) => [tag.name, tag.value])),
+          tags: tagsIn(tags),
+          metadata: metadataIn(metadata),
+          unpricedPolicy: unpricedModels ? policyOf(unpricedModels) : undefined,
         },
         actorOf(context),
       )
@@ -53,10 +56,39 @@ export const keyResolvers: Resolvers = {
         ? { apiKey: made.key, secret: made.secret, errors: [] }
         : { apiKey: null, secret: null, errors: made.refusals.map(payloadError) }
     },
+    async apiKeyUpdate(_root, { input }, context) {
+      const key = await editableKey(input.apiKeyId, context)
+      if (!key) return { apiKey: null, errors: [notFound('key', 'apiKeyId')] }
+      const { name, allowedModels, expiresAt, description, tags, metadata, unpricedModels } = input
+      const changed = await context.keys.update(
+        key.id,
+        {
+          name: name ?? undefined,
+          allowedModels,
+          expiresAtMs: expiresAt?.getTime() ?? (expiresAt as null | undefined),
+          description,
+          tags: tags ? tagsIn(tags) : undefined,
+          metadata: metadata ? metadataIn(metadata) : undefined,
+          unpricedPolicy: unpricedModels ? policyOf(unpricedModels) : unpricedModels,
+        },
+        actorOf(context),
+      )
+      return changed.ok
+        ? { apiKey: changed.key, errors: [] }
+        : { apiKey: null, errors: changed.refusals.map(payloadError) }
+    },
+    async apiKeyRotate(_root, { input }, context) {
+      const key = await editableKey(input.apiKeyId, context)
+      if (!key) return { apiKey: null, secret: null, errors: [notFound('key', 'apiKeyId')] }
+      const rotated = await context.keys.rotate(key.id, input.overlapSeconds * 1_000, actorOf(context))
+      return rotated.ok
+        ? { apiKey: rotated.key, secret: rotated.secret, errors: [] }
+        : { apiKey: null, secret: null, errors: rotated.refusals.map(payloadError) }
+    },
     async apiKeyRevoke(_root, { input }, context) {
       const key = await editableKey(input.apiKeyId, context)
       if (!key) return { apiKey: null, errors: [notFound('key', 'apiKeyId')] }
-      const changed = await context.keys.revoke(key.id, actorOf(context))
+      const changed = await context.keys.revoke(key.id, actorOf(context), { terminate: input.terminate })
       return changed.ok
         ? { apiKey: changed.key, errors: [] }
         : { apiKey: null, errors: changed.refusals.map(payloadError) }
@@ -82,7 +114,12 @@ export const keyResolvers: Resolvers = {
     createdAt: ({ createdAtMs }) => new Date(createdAtMs),
     description: ({ description }) => description ?? null,
     tags: ({ tags }) => tagsOf(tags),
-    managedBy: ({ managedBy }) => managers[managedBy],
+    metadata: ({ metadata }) =>
+      Object.entries(metadata).map(([name, value]) => ({ name, value: JSON.stringify(value) })),
+    unpricedModels: ({ unpricedPolicy }) => (unpricedPolicy ? enumName(unpricedPolicy) : null),
+    previousSecretUntil: ({ previousUntilMs }) => dateOf(previousUntilMs),
+    rateLimit: ({ id }, _args, { loaders }) => loaders.rateLimits.load(id),
+    managedBy: ({ managedBy }) => enumName(managedBy),
   },
 }
 
@@ -91,6 +128,13 @@ async function editableKey(globalId: string, context: AdminContext): Promise<Key
   const key = id === undefined ? undefined : await context.keys.get(id)
   return context.may('editor', key && scopeOf(key.organization.id, key.team?.id)) ? key : undefined
 }
+
+const tagsIn = (tags: readonly TagInput[]): Record<string, string> => byName(tags, ({ value }) => value)
+
+const metadataIn = (metadata: readonly MetadataInput[]): Record<string, unknown> =>
+  byName(metadata, ({ name, value }) => jsonIn(value, name))
+
+const policyOf = (models: UnpricedModels) => models.toLowerCase() as Lowercase<UnpricedModels>
 
 const dateOf = (ms: number | undefined): Date | null => (ms === undefined ? null : new Date(ms))
 

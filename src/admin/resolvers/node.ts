@@ -39,6 +39,11 @@ const readers: Readonly<Record<NodeType, Reader>> = {
     isVisible: (viewer, call: { organizationId: string; teamId: string | null }) =>
       inScope(viewer, scopeOf(call.organizationId, call.teamId)),
   },
+  RateLimit: {
+    read: async (id, { limits }) => (await limits.byId([id]))[0],
+    isVisible: (viewer, { organizationId, teamId }: { organizationId: string; teamId: string | null }) =>
+      inScope(viewer, scopeOf(organizationId, teamId)),
+  },
   Budget: {
     read: async (id, { budgets }) => (await budgets.byId([id]))[0],
     isVisible: (viewer, budget: { organizationId: string | null; teamId: string | null }) =>

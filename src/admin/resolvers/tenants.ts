@@ -42,10 +42,12 @@ export const tenantResolvers: Resolvers = {
   Organization: {
     id: ({ id }) => toGlobalId('Organization', id),
     teams: ({ id }, _args, { loaders }) => loaders.teamsOf.load(id),
+    rateLimit: ({ id }, _args, { loaders }) => loaders.rateLimits.load(id),
   },
   Team: {
     id: ({ id }) => toGlobalId('Team', id),
     organization: ({ organizationId }, _args, { loaders }) => found(loaders.organizations.load(organizationId)),
+    rateLimit: ({ id }, _args, { loaders }) => loaders.rateLimits.load(id),
   },
 }
 

@@ -1,5 +1,7 @@
 import type { Pool, PoolClient } from 'pg'
+import { recordAudit } from '../access/audit-trail.store.ts'
 import type { VisibleTenants } from '../access/principal.ts'
+import { inDecidedTransaction } from '../db/transaction.ts'
 import type { Actor } from '../keys/keys.ts'
 import type { BudgetMode, BudgetPeriod, BudgetScope } from './budget.ts'
 import { budgetPeriodAt } from './budget-period.ts'
@@ -44,6 +46,8 @@ export interface BudgetStanding {
   managedBy: 'file' | 'admin' | 'operator'
   /** Nano-USD, without an increase. */
   amountNano: bigint
+  /** Shares of the amount at which alerts are given. */
+  alertThresholdsPercent: readonly number[]
   /** Undefined when there is none, or none any more. */
   increase: BudgetIncrease | undefined
   periodStart: Date
@@ -114,6 +118,7 @@ interface StandingRow {
   mode: BudgetMode
   managed_by: BudgetStanding['managedBy']
   amount_nano: string
+  alert_thresholds_percent: number[]
   increase_nano: string
   increase_until: Date | null
   increase_by: BudgetIncrease['by'] | null
@@ -133,7 +138,7 @@ const standingSql = `
   select b.id, k.name as key, k.revoked_at is not null as is_revoked, o.slug as organization, t.slug as team,
     b.tag_key, b.tag_value, case when b.tag_key is not null then 'tag' when b.api_key_id is not null then 'key'
       when b.team_id is not null then 'team' else 'organization' end as scope,
-    b.period, b.time_zone, b.mode, b.managed_by, b.amount_nano::text, o.id as organization_id, t.id as team_id,
+    b.period, b.time_zone, b.mode, b.managed_by, b.amount_nano::text, b.alert_thresholds_percent, o.id as organization_id, t.id as team_id,
     b.api_key_id, now() as at,
     case when b.temporary_increase_until > now() then b.temporary_increase_nano else 0 end::text as increase_nano,
     b.temporary_increase_until as increase_until, b.temporary_increase_by as increase_by,
@@ -176,21 +181,7 @@ export function createBudgetStore(pool: Pool): BudgetStore {
       const { rows } = await pool.query<StandingRow>(`${standingSql} where b.id = any ($1)`, [ids])
       return rows.map(placedOf)
     },
-    async raise(raise) {
-      const client = await pool.connect()
-      let failure: Error | undefined
-      try {
-        await client.query('begin')
-        const result = await raiseBudget(client, raise)
-        await client.query(result.ok ? 'commit' : 'rollback')
-        return result
-      } catch (error) {
-        failure = error as Error
-        throw error
-      } finally {
-        client.release(failure)
-      }
-    },
+    raise: (raise) => inDecidedTransaction(pool, (client) => raiseBudget(client, raise)),
   }
 }
 
@@ -212,14 +203,17 @@ async function raiseBudget(
       : [id, '0', null, null],
   )
   const after = (await readStanding(client, id)) as ReadStanding // its row is locked
-  await client.query(
-    `insert into audit_events (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id,
-       before, after)
-     values ($1, $2, $3, 'budget.raise', 'budget', $4, $5, $6, $7, $8)`,
-    [
-      ...[auditId, actor.kind, actor.id ?? null, id, before.organizationId, actor.requestId ?? null],
-      ...[auditedOf(before.budget), auditedOf(after.budget)],
-    ],
+  await recordAudit(
+    client,
+    { id: auditId, actor },
+    {
+      action: 'budget.raise',
+      subjectKind: 'budget',
+      subjectId: id,
+      organizationId: before.organizationId ?? undefined,
+      before: auditedOf(before.budget),
+      after: auditedOf(after.budget),
+    },
   )
   return { ok: true, budget: after.budget }
 }
@@ -236,13 +230,12 @@ async function readStanding(client: PoolClient, id: string): Promise<ReadStandin
   return row && { budget: standingOf(row), organizationId: row.organization_id, at: row.at }
 }
 
-const auditedOf = ({ amountNano, increase }: BudgetStanding): string =>
-  JSON.stringify({
-    amountNano: amountNano.toString(),
-    temporaryIncrease: increase
-      ? { amountNano: increase.amountNano.toString(), until: increase.until.toISOString() }
-      : null,
-  })
+const auditedOf = ({ amountNano, increase }: BudgetStanding): object => ({
+  amountNano: amountNano.toString(),
+  temporaryIncrease: increase
+    ? { amountNano: increase.amountNano.toString(), until: increase.until.toISOString() }
+    : null,
+})
 
 const placedOf = (row: StandingRow): PlacedBudget => ({
   ...standingOf(row),
@@ -274,6 +267,7 @@ function standingOf(row: StandingRow): BudgetStanding {
     mode: row.mode,
     managedBy: row.managed_by,
     amountNano,
+    alertThresholdsPercent: row.alert_thresholds_percent,
     increase:
       increaseNano > 0n && row.increase_until
         ? { amountNano: increaseNano, until: row.increase_until, by: row.increase_by ?? undefined }

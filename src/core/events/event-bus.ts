@@ -39,6 +39,8 @@ export interface EventBusHealth {
 
 export type GatewayEvent =
   | { type: 'key-changed'; keyId: string }
+  /** It was revoked, and its calls under way end. */
+  | { type: 'key-ended'; keyId: string }
   /** A rate limit or a budget of any key, team, organization or tag. */
   | { type: 'key-policy-changed' }
   | { type: 'configuration-changed' }

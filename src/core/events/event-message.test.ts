@@ -6,6 +6,7 @@ const sender = { replica: 'host-1', instance: 'i' }
 
 const events: { [Type in GatewayEvent['type']]: Extract<GatewayEvent, { type: Type }> } = {
   'key-changed': { type: 'key-changed', keyId: 'k' },
+  'key-ended': { type: 'key-ended', keyId: 'k' },
   'key-policy-changed': { type: 'key-policy-changed' },
   'configuration-changed': { type: 'configuration-changed' },
   'budget-recall': { type: 'budget-recall', periodId: 'p' },

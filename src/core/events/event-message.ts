@@ -18,6 +18,7 @@ const messageLengthMax = 16_384
 /** The members of each event, by type. */
 const members = {
   'key-changed': { keyId: 'string' },
+  'key-ended': { keyId: 'string' },
   'key-policy-changed': {},
   'configuration-changed': {},
   'budget-recall': { periodId: 'string' },

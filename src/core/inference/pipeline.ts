@@ -8,6 +8,7 @@ import type { Candidate } from '../routing/route.ts'
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
 import { attempt } from './attempt.ts'
 import type { AnswerSink, Call } from './call.ts'
+import type { CallsUnderWay } from './calls-under-way.ts'
 import { createDeadlines } from './deadlines.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
 import { usedAnything } from './settle.ts'
@@ -38,6 +39,7 @@ export interface PipelineDeps {
    * @param first - the candidate that is asked first
    */
   admit(call: Call, payer: Payer, candidates: readonly Candidate[], first: number): Promise<Ticket>
+  underWay: Pick<CallsUnderWay, 'begin' | 'end'>
   health: UpstreamHealth
   clock: Clock
   metrics: InferenceMetrics
@@ -57,44 +59,49 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
   return {
     authenticate: deps.authenticate,
     async run(call, sink) {
-      let candidates: readonly Candidate[]
-      let choice: TargetChoice | undefined
-      let claim: Claim | undefined
-      let ticket: Ticket
+      deps.underWay.begin(call.caller.keyId, call.cancellation)
       try {
-        const snapshot = deps.snapshot()
-        candidates = deps.route(snapshot, call)
-        if (call.idempotency) {
-          claim = await deps.idempotency.begin(call, call.idempotency, sink)
-          if (!claim) {
-            deps.metrics.replayed(call.operation)
-            return
+        let candidates: readonly Candidate[]
+        let choice: TargetChoice | undefined
+        let claim: Claim | undefined
+        let ticket: Ticket
+        try {
+          const snapshot = deps.snapshot()
+          candidates = deps.route(snapshot, call)
+          if (call.idempotency) {
+            claim = await deps.idempotency.begin(call, call.idempotency, sink)
+            if (!claim) {
+              deps.metrics.replayed(call.operation)
+              return
+            }
           }
+          const name = candidates[0]?.alias
+          const alias = name === undefined ? undefined : snapshot.aliases.get(name)
+          const shaping = alias?.settings
+          if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.operation, call.request, shaping)
+          const payer = alias?.billingKeyId ? await deps.billingKey(alias.billingKeyId) : call.caller
+          choice = new TargetChoice(candidates, choosing)
+          ticket = await deps.admit(call, payer, candidates, choice.at)
+        } catch (thrown) {
+          choice?.end(undefined, 0)
+          await claim?.release()
+          refuse(deps, call, sink, thrown)
+          return
         }
-        const name = candidates[0]?.alias
-        const alias = name === undefined ? undefined : snapshot.aliases.get(name)
-        const shaping = alias?.settings
-        if (shaping?.parameters || shaping?.caps) call.request = shapedRequest(call.operation, call.request, shaping)
-        const payer = alias?.billingKeyId ? await deps.billingKey(alias.billingKeyId) : call.caller
-        choice = new TargetChoice(candidates, choosing)
-        ticket = await deps.admit(call, payer, candidates, choice.at)
-      } catch (thrown) {
-        choice?.end(undefined, 0)
-        await claim?.release()
-        refuse(deps, call, sink, thrown)
-        return
+        deps.metrics.dispatched()
+        if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
+        const { attempts, output } = await attempt(call, candidates, choice, ticket, sink, timing)
+        await ticket.settle(attempts, output.firstOutputMs)
+        const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
+        // Before the client hears that its call failed: it may well try again at once.
+        if (claim && !keepsKey) await claim.release()
+        const last = attempts[attempts.length - 1]?.result
+        if (last?.failure) sink.fail(last.failure.error)
+        else output.end(last?.tail)
+        if (claim && keepsKey) await claim.end()
+      } finally {
+        deps.underWay.end(call.caller.keyId, call.cancellation)
       }
-      deps.metrics.dispatched()
-      if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
-      const { attempts, output } = await attempt(call, candidates, choice, ticket, sink, timing)
-      await ticket.settle(attempts, output.firstOutputMs)
-      const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
-      // Before the client hears that its call failed: it may well try again at once.
-      if (claim && !keepsKey) await claim.release()
-      const last = attempts[attempts.length - 1]?.result
-      if (last?.failure) sink.fail(last.failure.error)
-      else output.end(last?.tail)
-      if (claim && keepsKey) await claim.end()
     },
   }
 }

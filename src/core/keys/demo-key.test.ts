@@ -40,10 +40,15 @@ function openGateway() {
         managedBy: 'system',
         description: undefined,
         tags: {},
+        metadata: {},
+        previousUntilMs: undefined,
+        endsCalls: false,
       }
       keysByDigest.set(digester.digest(secret), key)
       return { ok: true, key, secret }
     },
+    update: unused,
+    rotate: unused,
     get: unused,
     getMany: unused,
     findByName: unused,

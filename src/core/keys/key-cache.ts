@@ -105,12 +105,16 @@ export function createKeyCache({
   usableMs = 15 * 60_000,
   negativeMs = 5_000,
 }: KeyCacheOptions): KeyCache {
-  const digestByKeyId = new Map<string, string>()
+  /** A key that is given another secret has two for a while. */
+  const digestsByKeyId = new Map<string, readonly string[]>()
   const entries = new LRUCache<string, Entry>({
     max: entriesMax,
     dispose({ record }, digest, reason) {
       if (reason === 'evict') counts.evictions++
-      if (digestByKeyId.get(record.caller.keyId) === digest) digestByKeyId.delete(record.caller.keyId)
+      const { keyId } = record.caller
+      const others = (digestsByKeyId.get(keyId) ?? []).filter((other) => other !== digest)
+      if (others.length > 0) digestsByKeyId.set(keyId, others)
+      else digestsByKeyId.delete(keyId)
     },
   })
   const negativeUntilMs = new LRUCache<string, number>({ max: negativeEntriesMax })
@@ -127,7 +131,9 @@ export function createKeyCache({
   const keep = (digest: string, record: KeyRecord, readMs: number): void => {
     const freshUntilMs = readMs + jittered(freshMs)
     entries.set(digest, { record, readMs, freshUntilMs, staleUntilMs: freshUntilMs + staleMs })
-    digestByKeyId.set(record.caller.keyId, digest)
+    const { keyId } = record.caller
+    const digests = digestsByKeyId.get(keyId) ?? []
+    if (!digests.includes(digest)) digestsByKeyId.set(keyId, [...digests, digest])
   }
 
   const storeAnswered = (): void => {
@@ -225,9 +231,9 @@ export function createKeyCache({
       generation++
       // A key that has just been made may have been asked for in vain before.
       negativeUntilMs.clear()
-      const digest = digestByKeyId.get(keyId)
-      if (digest === undefined) return
-      if (changedAt === undefined || entries.peek(digest)?.record.changedAt !== changedAt) entries.delete(digest)
+      for (const digest of digestsByKeyId.get(keyId) ?? []) {
+        if (changedAt === undefined || entries.peek(digest)?.record.changedAt !== changedAt) entries.delete(digest)
+      }
     },
 
     invalidateAll() {

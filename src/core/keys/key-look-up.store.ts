@@ -31,6 +31,8 @@ export interface ChangedKey {
   id: string
   /** When, as PostgreSQL writes it. */
   at: string
+  /** It was revoked, and takes the calls under way with it. */
+  endsCalls: boolean
 }
 
 interface KeyRow {
@@ -39,6 +41,8 @@ interface KeyRow {
   organization_id: string
   team_id: string | null
   secret_digest: Buffer
+  previous_secret_digest: Buffer | null
+  previous_until_ms: number | null
   enabled: boolean
   revoked: boolean
   allowed_models: string[] | null
@@ -54,7 +58,8 @@ interface KeyRow {
 type RateLimitRow = { [Name in keyof RateLimit]: Exclude<RateLimit[Name], undefined> | null }
 
 const columns = `
-  k.id, k.name, k.organization_id, k.team_id, k.secret_digest, k.enabled, k.revoked_at is not null as revoked,
+  k.id, k.name, k.organization_id, k.team_id, k.secret_digest, k.previous_secret_digest,
+  floor(extract(epoch from k.previous_valid_until) * 1000)::float8 as previous_until_ms, k.enabled, k.revoked_at is not null as revoked,
   k.allowed_models, k.unpriced_policy, floor(extract(epoch from k.expires_at) * 1000)::float8 as expires_at_ms,
   k.updated_at::text as changed_at, coalesce(m.tags, '{}') as tags,
   (
@@ -84,7 +89,7 @@ const findByDigestsSql = `
   select ${columns}
   from api_keys k
   left join key_metadata m on m.api_key_id = k.id
-  where k.secret_digest = any($1)`
+  where k.secret_digest = any($1) or k.previous_secret_digest = any($1)`
 
 const findByIdSql = `
   select ${columns}
@@ -110,7 +115,7 @@ const recentlyUsedSql = `
 // The overlap is longer than any transaction may take, for a row carries the time of its statement, not of its commit.
 const changedSinceSql = `
   select clock_timestamp()::text as until, (
-    select coalesce(jsonb_agg(jsonb_build_object('id', k.id, 'at', k.updated_at::text)), '[]')
+    select coalesce(jsonb_agg(jsonb_build_object('id', k.id, 'at', k.updated_at::text, 'endsCalls', k.ends_calls)), '[]')
     from api_keys k
     where k.updated_at >= $1::timestamptz - interval '15 seconds'
   ) as changes, (select version::text from key_policy_version) as "policyVersion"`
@@ -119,8 +124,11 @@ export function createKeyLookUp(pool: Pool): KeyLookUp {
   return {
     async findByDigests(digests) {
       const { rows } = await pool.query<KeyRow>(findByDigestsSql, [digests])
-      const row = rows.find((each) => digests.some((digest) => equalDigests(digest, each.secret_digest)))
-      return row && recordOf(row)
+      const isOneOf = (stored: Buffer | null): boolean =>
+        stored !== null && digests.some((digest) => equalDigests(digest, stored))
+      const row = rows.find((each) => isOneOf(each.secret_digest) || isOneOf(each.previous_secret_digest))
+      if (!row) return undefined
+      return recordOf(isOneOf(row.secret_digest) ? row : asPrevious(row))
     },
 
     async findById(id) {
@@ -139,6 +147,12 @@ export function createKeyLookUp(pool: Pool): KeyLookUp {
     },
   }
 }
+
+/** The secret that was replaced ends with its overlap, if the key does not end before. */
+const asPrevious = (row: KeyRow): KeyRow => ({
+  ...row,
+  expires_at_ms: Math.min(row.expires_at_ms ?? Number.POSITIVE_INFINITY, row.previous_until_ms ?? 0),
+})
 
 function recordOf(row: KeyRow): KeyRecord {
   return Object.freeze({

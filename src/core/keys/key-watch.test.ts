@@ -31,11 +31,11 @@ function openBench(answers: (ChangedKey[] | Error)[], policyVersions: string[] =
 test('a changed key is invalidated within a poll, once for each change', async () => {
   const { watch, asked, invalidated, poll } = openBench([
     [],
-    [{ id: 'k1', at: '1' }],
-    [{ id: 'k1', at: '1' }],
+    [{ id: 'k1', at: '1', endsCalls: false }],
+    [{ id: 'k1', at: '1', endsCalls: false }],
     [
-      { id: 'k1', at: '2' },
-      { id: 'k2', at: '2' },
+      { id: 'k1', at: '2', endsCalls: false },
+      { id: 'k2', at: '2', endsCalls: false },
     ],
   ])
   await poll()
@@ -53,7 +53,7 @@ test('what was missed while the database was away is asked for once it is back',
     [],
     new Error('down'),
     new Error('down'),
-    [{ id: 'k1', at: '1' }],
+    [{ id: 'k1', at: '1', endsCalls: false }],
   ])
   await poll()
   await poll()

@@ -9,6 +9,8 @@ export interface KeyWatch {
 export interface KeyWatchDeps {
   lookUp: Pick<KeyLookUp, 'changedSince'>
   cache: Pick<KeyCache, 'invalidate' | 'distrustAll'>
+  /** Told of keys that take the calls under way with them. */
+  ended?(keyId: string): void
   log: Log
   pollMs?: number
 }
@@ -18,7 +20,7 @@ export interface KeyWatchDeps {
  * lost or the key was changed by hand. A changed rate limit or budget may be about any key, so all of them are read
  * again before they are used. What could not be asked for is caught up with once the database answers.
  */
-export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDeps): KeyWatch {
+export function openKeyWatch({ lookUp, cache, ended, log, pollMs = 5_000 }: KeyWatchDeps): KeyWatch {
   let since: string | undefined
   let seen = new Set<string>()
   let knownPolicyVersion: string | undefined
@@ -32,7 +34,11 @@ export function openKeyWatch({ lookUp, cache, log, pollMs = 5_000 }: KeyWatchDep
       const { changes, until, policyVersion } = await lookUp.changedSince(since)
       if (knownPolicyVersion !== undefined && policyVersion !== knownPolicyVersion) cache.distrustAll()
       knownPolicyVersion = policyVersion
-      for (const change of changes) if (!seen.has(nameOf(change))) cache.invalidate(change.id, change.at)
+      for (const change of changes) {
+        if (seen.has(nameOf(change))) continue
+        cache.invalidate(change.id, change.at)
+        if (change.endsCalls) ended?.(change.id)
+      }
       seen = new Set(changes.map(nameOf))
       since = until
       failing = false

@@ -23,6 +23,9 @@ const someKey: Key = {
   managedBy: 'operator',
   description: undefined,
   tags: {},
+  metadata: {},
+  previousUntilMs: undefined,
+  endsCalls: false,
 }
 
 function openBench(overrides: Partial<KeyStore> = {}) {
@@ -35,6 +38,8 @@ function openBench(overrides: Partial<KeyStore> = {}) {
       return { ok: true, key: { ...someKey, id: key.id, name: key.draft.name } }
     },
     change: unused,
+    update: unused,
+    rotate: unused,
     get: unused,
     getMany: unused,
     findByDigests: unused,

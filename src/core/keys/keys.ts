@@ -1,9 +1,10 @@
 import type { VisibleTenants } from '../access/principal.ts'
 import type { Clock } from '../clock.ts'
 import type { IdSource } from '../ids.ts'
-import type { Refusal, Refused } from '../refusal.ts'
+import { type Refusal, type Refused, refused } from '../refusal.ts'
 import { patternProblem, patternsMax } from './allowed-models.ts'
 import type { UnpricedPolicy } from './caller.ts'
+import type { KeyAction } from './key-changes.store.ts'
 import type { KeyDigester } from './key-digest.ts'
 import { classifySecret, displayOf, generateSecret } from './key-format.ts'
 import type { KeyStore } from './keys.store.ts'
@@ -19,8 +20,16 @@ export interface Keys {
   findByName(name: string): Promise<Key[]>
   /** The newest first. */
   list(query: KeyQuery): Promise<KeyPage>
-  /** For good. Revoking a revoked key changes nothing and is fine. */
-  revoke(id: string, actor: Actor): Promise<{ ok: true; key: Key } | Refused>
+  /** What the patch does not name stays. */
+  update(id: string, patch: KeyPatch, actor: Actor): Promise<{ ok: true; key: Key } | Refused>
+  /**
+   * Gives a key another secret, which is in the result and nowhere else.
+   *
+   * @param overlapMs - for so long the one before goes on; one from before that ends at once
+   */
+  rotate(id: string, overlapMs: number, actor: Actor): Promise<{ ok: true; key: Key; secret: string } | Refused>
+  /** For good. Revoking a revoked key changes nothing and is fine. @param terminate - ends its calls under way, too */
+  revoke(id: string, actor: Actor, options?: { terminate?: boolean }): Promise<{ ok: true; key: Key } | Refused>
   /** A disabled key is refused like a revoked one until it is enabled again. */
   setEnabled(id: string, enabled: boolean, actor: Actor): Promise<{ ok: true; key: Key } | Refused>
 }
@@ -43,6 +52,12 @@ export interface Key {
   managedBy: ManagedBy
   description: string | undefined
   tags: Readonly<Record<string, string>>
+  /** Anything, as JSON; shown and not acted on. */
+  metadata: Readonly<Record<string, unknown>>
+  /** How long the secret before the current one goes on; undefined when there was none. */
+  previousUntilMs: number | undefined
+  /** Its calls were ended when it was revoked. */
+  endsCalls: boolean
 }
 
 export interface Tenant {
@@ -74,6 +89,18 @@ export interface KeyDraft {
   expiresAtMs?: number | undefined
   description?: string | undefined
   tags?: Readonly<Record<string, string>> | undefined
+  metadata?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** What is undefined stays; null is none. */
+export interface KeyPatch {
+  name?: string | undefined
+  allowedModels?: readonly string[] | null | undefined
+  unpricedPolicy?: UnpricedPolicy | null | undefined
+  expiresAtMs?: number | null | undefined
+  description?: string | null | undefined
+  tags?: Readonly<Record<string, string>> | undefined
+  metadata?: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface KeyQuery {
@@ -109,21 +136,25 @@ export interface KeysDeps {
   digester: KeyDigester
   clock: Clock
   newId: IdSource
-  /** Told after the change is committed, so that caches here and on other replicas let go of the key. */
-  changed(keyId: string): void
+  /** Told after the change is committed, so that caches here and on other replicas let go of the key, and of its calls. */
+  changed(keyId: string, how: { endsCalls: boolean }): void
 }
 
 export const keyPageMax = 100
+const overlapMsMax = 30 * 24 * 3_600_000
+const metadataLengthMax = 16_384
 const tagsMax = 64
 const tagLengthMax = 200
 const nameLengthMax = 100
 const descriptionLengthMax = 2_000
 
 export function createKeys({ store, digester, clock, newId, changed }: KeysDeps): Keys {
-  const change = async (id: string, actor: Actor, action: 'key.revoke' | 'key.enable' | 'key.disable') => {
+  const change = async (id: string, actor: Actor, action: KeyAction) => {
     const outcome = await store.change({ id, action, actor, auditId: newId(clock.nowMs()) })
-    if (!outcome.ok) return refused(outcome)
-    if (outcome.changed) changed(id)
+    if (!outcome.ok) return refusedOf(outcome)
+    // Also when it was done before: whoever ends calls again may have reason to.
+    const endsCalls = action === 'key.terminate'
+    if (outcome.changed || endsCalls) changed(id, { endsCalls })
     return { ok: true as const, key: outcome.key }
   }
   return {
@@ -142,18 +173,51 @@ export function createKeys({ store, digester, clock, newId, changed }: KeysDeps)
         managedBy: managedByOf(actor),
         actor,
       })
-      if (!outcome.ok) return refused(outcome)
-      changed(outcome.key.id)
+      if (!outcome.ok) return refusedOf(outcome)
+      changed(outcome.key.id, { endsCalls: false })
       return { ok: true, key: outcome.key, secret }
     },
     get: (id) => store.get(id),
     getMany: (ids) => store.getMany(ids),
     findByName: (name) => store.findByName(name),
     list: (query) => store.list({ ...query, limit: Math.min(Math.max(query.limit, 1), keyPageMax) }),
-    revoke: (id, actor) => change(id, actor, 'key.revoke'),
+    async update(id, patch, actor) {
+      const problems = problemsOf({ ...patched, ...withoutNulls(patch) }, clock.nowMs())
+      if (problems.length > 0) return { ok: false, refusals: problems }
+      const outcome = await store.update({ id, patch, actor, auditId: newId(clock.nowMs()) })
+      if (!outcome.ok) return refusedOf(outcome)
+      if (outcome.changed) changed(id, { endsCalls: false })
+      return { ok: true, key: outcome.key }
+    },
+    async rotate(id, overlapMs, actor) {
+      if (!(overlapMs >= 0 && overlapMs <= overlapMsMax)) {
+        return refused('invalid', `The overlap is from 0 to ${overlapMsMax / 1_000} seconds.`, 'overlapSeconds')
+      }
+      const secret = generateSecret()
+      const outcome = await store.rotate({
+        id,
+        digests: digester.digests(secret),
+        display: displayOf(secret),
+        overlapMs,
+        actor,
+        auditId: newId(clock.nowMs()),
+      })
+      if (!outcome.ok) return refusedOf(outcome)
+      changed(id, { endsCalls: false })
+      return { ok: true, key: outcome.key, secret }
+    },
+    async revoke(id, actor, { terminate = false } = {}) {
+      return change(id, actor, terminate ? 'key.terminate' : 'key.revoke')
+    },
     setEnabled: (id, enabled, actor) => change(id, actor, enabled ? 'key.enable' : 'key.disable'),
   }
 }
+
+/** Stands in for what a patch leaves as it is, and is fine. */
+const patched: KeyDraft = { name: 'unchanged' }
+
+const withoutNulls = (patch: KeyPatch): Partial<KeyDraft> =>
+  Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== null && value !== undefined))
 
 /** @param nowMs - database time */
 export function keyState(key: Key, nowMs: number): 'active' | 'disabled' | 'expired' | 'revoked' {
@@ -198,6 +262,9 @@ function problemsOf(draft: KeyDraft, nowMs: number): Refusal[] {
       refuse('A tag must not have control characters.', 'tags', key)
     }
   }
+  if (draft.metadata && JSON.stringify(draft.metadata).length > metadataLengthMax) {
+    refuse(`Metadata has at most ${metadataLengthMax} characters as JSON.`, 'metadata')
+  }
   return problems
 }
 
@@ -218,4 +285,4 @@ function managedByOf({ kind }: Actor): ManagedBy {
   }
 }
 
-const refused = ({ refusal }: { refusal: Refusal }): Refused => ({ ok: false, refusals: [refusal] })
+const refusedOf = ({ refusal }: { refusal: Refusal }): Refused => ({ ok: false, refusals: [refusal] })

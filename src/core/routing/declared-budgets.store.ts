@@ -1,3 +1,4 @@
+import { removeBudgets } from '../budgets/remove-budgets.store.ts'
 import { canonicalJson, type DeclaredChange, recordAudit } from './declared-change.ts'
 import type { DeclaredBudget, DeclaredScopeBudget } from './declared-configuration.ts'
 import { ensureOwner } from './declared-owners.store.ts'
@@ -94,7 +95,7 @@ export async function applyBudgets(
     })
   }
   const vanished = stored.filter(({ id }) => !kept.has(id))
-  await removeBudgets(change, [...vanishedOfKeys, ...vanished.map(({ id }) => id)])
+  await removeBudgets(change.client, [...vanishedOfKeys, ...vanished.map(({ id }) => id)])
   for (const row of vanished) {
     await auditBudget(change, 'budget.remove', {
       id: row.id,
@@ -194,14 +195,6 @@ async function updateBudget(
      where id = $1`,
     [id, increase?.amountNano ?? '0', increase?.until ?? null, increase && 'file'],
   )
-}
-
-/** All at once, since those who move money lock periods in the order of their ids. */
-async function removeBudgets({ client }: DeclaredChange, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return
-  await client.query('select b.id from budgets b where b.id = any ($1) order by b.id for update', [ids])
-  await client.query('select p.id from budget_periods p where p.budget_id = any ($1) order by p.id for update', [ids])
-  await client.query('delete from budgets where id = any ($1)', [ids])
 }
 
 function auditBudget(

@@ -11,6 +11,9 @@ export const ApiKeyEntity = defineEntity({
     team: () => p.manyToOne(TeamEntity).ref().nullable().deleteRule('no action'),
     name: p.text(),
     secretDigest: bytes().unique().hidden(),
+    /** Of the secret before it, which goes on for a while. */
+    previousSecretDigest: bytes().unique().hidden().nullable(),
+    previousValidUntil: instant().nullable(),
     pepperId: p.text(),
     displayPrefix: p.text(),
     last4: p.text(),
@@ -20,6 +23,8 @@ export const ApiKeyEntity = defineEntity({
     unpricedPolicy: p.enum(['block', 'estimate', 'allow']).nullable(),
     expiresAt: instant().nullable(),
     revokedAt: instant().nullable(),
+    /** Its calls were ended with it. */
+    endsCalls: p.boolean().default(false),
     managedBy: p.enum(['system', 'file', 'admin', 'operator']),
     ...timestamps(),
   },
