@@ -107,6 +107,8 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               Price: '../core/catalog/listed-models.store.ts#ListedPrice',
               Organization: '../core/access/administration.store.ts#Organization as OrganizationParent',
               Provider: '../core/routing/listed-providers.store.ts#ListedProvider',
+              ProviderHealthChange:
+                '../admin/feeds/provider-health.ts#ProviderHealthChange as ProviderHealthChangeParent',
               RateLimit: '../core/limits/managed-limits.store.ts#ListedLimit',
               RoleBinding: '../core/access/administration.store.ts#RoleBinding as RoleBindingParent',
               ServiceToken: '../core/access/administration.store.ts#ServiceToken as ServiceTokenParent',
@@ -114,7 +116,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               Team: '../core/access/administration.store.ts#Team as TeamParent',
               UsageAttempt: '../core/usage/usage-reports.store.ts#ReportedAttempt',
               UsageRecord: '../core/usage/usage-reports.store.ts#ReportedCall',
-              UsageTotals: '../admin/usage-feed.ts#UsageDifference',
+              UsageTotals: '../admin/feeds/usage-totals.ts#UsageDifference',
               UsageSums: '../core/usage/usage-reports.store.ts#UsageSums as UsageSumsParent',
               Viewer: '../core/access/principal.ts#Principal',
               ...Object.fromEntries(payloadErrors.map((type) => [type, '../admin/errors.ts#PayloadError'])),

@@ -14,6 +14,7 @@ import { createCheckpointStore } from './core/usage/checkpoints.store.ts'
 import { type Checkpoints, createCheckpoints } from './core/usage/checkpoints.ts'
 import { createOrphanSweeper, type OrphanSweeper } from './core/usage/orphan-sweeper.ts'
 import { createOrphanStore } from './core/usage/orphans.store.ts'
+import { createRecordedCalls } from './core/usage/recorded-calls.ts'
 import { type BudgetAlert, createUsageStore } from './core/usage/usage.store.ts'
 import { openUsageSpool, type UsageSpool } from './core/usage/usage-spool.ts'
 
@@ -99,13 +100,15 @@ export async function openAccounting(deps: AccountingDeps): Promise<Accounting> 
       limitNano: alert.limitNano.toString(),
     })
   }
+  const recorded = own(createRecordedCalls(events, clock))
   const spool = own(
     await openUsageSpool({
       path: deps.journalFolder,
       owner: deps.journalOwner,
       formerOwners: deps.formerJournalOwners,
       store: usage,
-      applied(batch) {
+      applied(batch, records) {
+        recorded.announce(records)
         for (const { periodId, committedNano, limitNano } of batch.periods) {
           leases.settled(periodId, committedNano, limitNano)
         }

@@ -2,12 +2,15 @@ import type { AddressInfo } from 'node:net'
 import type { EnvironmentSettings } from './config/environment.ts'
 import type { Config } from './config/load-config.ts'
 import { createAccessTokens } from './core/access/access-tokens.ts'
+import { createAdminAnswers } from './core/access/admin-answers.store.ts'
 import { createAdministrationStore } from './core/access/administration.store.ts'
 import { createAdministration } from './core/access/administration.ts'
 import { createAuditEvents } from './core/access/audit-events.store.ts'
 import { createPasswords } from './core/access/passwords.ts'
 import { createSignInStore } from './core/access/sign-in.store.ts'
 import { createSignIn, type SignIn } from './core/access/sign-in.ts'
+import { createSingleSignOnStore } from './core/access/single-sign-on.store.ts'
+import { createSingleSignOn } from './core/access/single-sign-on.ts'
 import { createBudgetStore } from './core/budgets/budgets.store.ts'
 import { createManagedBudgets } from './core/budgets/managed-budgets.store.ts'
 import { createListedModels } from './core/catalog/listed-models.store.ts'
@@ -23,13 +26,14 @@ import type { Limiter } from './core/limits/limiter.ts'
 import { createManagedLimits } from './core/limits/managed-limits.store.ts'
 import type { Log } from './core/log.ts'
 import { listReplicas } from './core/replicas/listed-replicas.store.ts'
-import { listProviders, providersById } from './core/routing/listed-providers.store.ts'
+import { listProviders, providersById, providersByName } from './core/routing/listed-providers.store.ts'
 import { createListedRouting } from './core/routing/listed-routing.store.ts'
 import type { Keyring } from './core/secrets/keyring.ts'
 import type { MasterKeys } from './core/secrets/open-keyring.store.ts'
 import { StartRefusal } from './core/start-refusal.ts'
 import { createUsageReports } from './core/usage/usage-reports.store.ts'
 import { openManagedRouting } from './managed-routing.ts'
+import { openWayOut } from './outbound.ts'
 import { portRefusal } from './port-refusal.ts'
 
 /** The admin plane of one start of the gateway, however many processes serve calls. */
@@ -62,9 +66,9 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
   const { pools, clock, masters, keyPepper, events, log } = deps
   const { settings } = deps.config()
   // Apollo takes longer to load than all of the rest.
-  const [{ createAdminServer }, { createUsageFeed }] = await Promise.all([
+  const [{ createAdminServer }, { openFeeds }] = await Promise.all([
     import('./admin/server.ts'),
-    import('./admin/usage-feed.ts'),
+    import('./admin/feeds/feeds.ts'),
   ])
   const ids = createUuidV7Source()
   const changes = { pool: pools.admin, clock, newId: ids }
@@ -73,11 +77,26 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
   const tokens = createAccessTokens([masters.current, ...masters.others], clock)
   const store = createSignInStore(pools.admin)
   const signIn = createSignIn({ store, passwords, tokens, masterKey: masters.current, clock, newId: ids })
+  const singleSignOn = createSingleSignOn({
+    settings: () => deps.config().adminSignIn.oidc,
+    store: createSingleSignOnStore(pools.admin),
+    signIn,
+    client: openWayOut(settings),
+    clock,
+    newId: ids,
+    log,
+  })
   const tenants = createAdministrationStore(pools.admin)
   const usage = createUsageReports(pools.admin)
+  const audit = createAuditEvents(pools.admin)
+  const budgets = createBudgetStore(pools.admin)
+  const routing = createListedRouting(pools.admin)
+  const feeds = openFeeds({ usage, audit, budgets, routing, events, upstreams: deps.upstreams, log })
   const server = await createAdminServer({
     services: {
       signIn,
+      singleSignOn,
+      answers: createAdminAnswers({ ...changes, keyring: deps.keyring }),
       administration: createAdministration({ store: tenants, passwords, clock, newId: ids }),
       tenants,
       keys: createKeys({
@@ -91,16 +110,17 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
         },
       }),
       usage,
-      audit: createAuditEvents(pools.admin),
-      feed: createUsageFeed({ usage, log }),
-      budgets: createBudgetStore(pools.admin),
+      audit,
+      feeds,
+      budgets,
       managedBudgets: createManagedBudgets({ ...changes, changed: policyChanged }),
       limits: createManagedLimits({ ...changes, changed: policyChanged }),
       limitUse: deps.limitUse,
-      routing: createListedRouting(pools.admin),
+      routing,
       replicas: (before, limit) => listReplicas(pools.admin, before, limit),
       providers: (page) => listProviders(pools.admin, page),
       providersById: (wanted) => providersById(pools.admin, wanted),
+      providersByName: (wanted) => providersByName(pools.admin, wanted),
       ...openManagedRouting({ ...deps, ids }),
       upstreams: deps.upstreams,
       newId: ids,

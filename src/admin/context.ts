@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader'
+import type { AdminAnswers } from '../core/access/admin-answers.store.ts'
 import type {
   AdministrationStore,
   AdminUser,
@@ -8,10 +9,11 @@ import type {
   Team,
 } from '../core/access/administration.store.ts'
 import type { Administration } from '../core/access/administration.ts'
-import type { AuditEvents } from '../core/access/audit-events.store.ts'
+import type { AuditEvent, AuditEvents } from '../core/access/audit-events.store.ts'
 import type { Principal, Role, Scope, VisibleTenants } from '../core/access/principal.ts'
 import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
+import type { SingleSignOn } from '../core/access/single-sign-on.ts'
 import type { BudgetStore } from '../core/budgets/budgets.store.ts'
 import type { ManagedBudgets } from '../core/budgets/managed-budgets.store.ts'
 import type { ListedModels, ListedPrice } from '../core/catalog/listed-models.store.ts'
@@ -23,22 +25,28 @@ import type { Limiter } from '../core/limits/limiter.ts'
 import type { ListedLimit, ManagedLimits } from '../core/limits/managed-limits.store.ts'
 import type { ListedReplica } from '../core/replicas/listed-replicas.store.ts'
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts'
-import type { ListedRouting } from '../core/routing/listed-routing.store.ts'
+import type { ListedRouting, ListedVersion } from '../core/routing/listed-routing.store.ts'
 import type { ManagedRouting } from '../core/routing/managed-routing.ts'
 import type { CallKey, ReportedAttempt, ReportedEntry, UsageReports } from '../core/usage/usage-reports.store.ts'
+import type { BudgetFeed } from './feeds/budget-standings.ts'
+import type { NewRowsFeed } from './feeds/new-rows.ts'
+import type { ProviderHealthFeed } from './feeds/provider-health.ts'
+import type { RecordedUsageFeed } from './feeds/recorded-usage.ts'
+import type { UsageFeed } from './feeds/usage-totals.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
-import type { UsageFeed } from './usage-feed.ts'
 
 /** What resolvers call. */
 export interface AdminServices {
   signIn: SignIn
+  singleSignOn: SingleSignOn
+  answers: AdminAnswers
   administration: Administration
   tenants: AdministrationStore
   keys: Keys
   usage: UsageReports
   audit: AuditEvents
   models: ListedModels
-  feed: UsageFeed
+  feeds: Feeds
   budgets: BudgetStore
   managedBudgets: ManagedBudgets
   limits: ManagedLimits
@@ -48,6 +56,7 @@ export interface AdminServices {
   replicas(before: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedReplica[]>
   providers(page: { after: string | undefined; limit: number }): Promise<ListedProvider[]>
   providersById(ids: readonly string[]): Promise<ListedProvider[]>
+  providersByName(names: readonly string[]): Promise<ListedProvider[]>
   /** Makes one cheap call. @returns sentences for people */
   testProvider(name: string, model: string | undefined): Promise<{ ok: boolean; lines: readonly string[] }>
   /** What administrators make of routing. */
@@ -58,6 +67,16 @@ export interface AdminServices {
   clock: Clock
 }
 
+/** What subscriptions read; each has one look for all that want the same. */
+export interface Feeds {
+  usageTotals: UsageFeed
+  recordedUsage: RecordedUsageFeed
+  budgets: BudgetFeed
+  providerHealth: ProviderHealthFeed
+  auditEvents: NewRowsFeed<AuditEvent>
+  configVersions: NewRowsFeed<ListedVersion>
+}
+
 /** One operation: who asks, from where, and what it has read so far. */
 export interface AdminContext extends AdminServices {
   /** Undefined for a stranger. */
@@ -65,8 +84,15 @@ export interface AdminContext extends AdminServices {
   /** Of the viewer's roles. */
   visible: VisibleTenants
   client: Client
+  /** Of the request: its changes are made once. */
+  idempotencyKey?: string | undefined
+  /** The field of the document that is being resolved, by its name in the answer. */
+  rootField?: string | number
   cookie: RefreshCookie
+  /** Of one operation, or of one event of a subscription. */
   loaders: Loaders
+  /** Closes the socket of a subscription whose reader does not keep up. */
+  tooSlow(): void
   /**
    * Whether the viewer has the role there. The policy makes sure that it is asked wherever an object's own place decides.
    *
@@ -94,12 +120,13 @@ export function viewerOf({ viewer }: AdminContext): Principal {
 
 export const actorOf = (context: AdminContext): Actor => {
   const { kind, id } = viewerOf(context)
-  return { kind, id, requestId: context.client.requestId }
+  const { idempotencyKey, rootField, client } = context
+  return { kind, id, requestId: client.requestId, idempotencyKey: idempotencyKey && `${idempotencyKey} ${rootField}` }
 }
 
 /** Reads what several fields of an operation ask for in one statement, and once. */
 export function createLoaders(
-  { tenants, keys, usage, models, providersById, limits }: AdminServices,
+  { tenants, keys, usage, models, providersById, providersByName, limits }: AdminServices,
   viewer: Principal | undefined,
 ) {
   const visible = visibleTenants(viewer?.grants ?? [])
@@ -109,6 +136,10 @@ export function createLoaders(
     users: byId<AdminUser>((ids) => tenants.usersById(ids)),
     serviceTokens: byId<ServiceToken>((ids) => tenants.serviceTokensById(ids)),
     keys: byId<Key>((ids) => keys.getMany(ids)),
+    providersByName: new DataLoader<string, ListedProvider | null>(async (names) => {
+      const rows = new Map((await providersByName(names)).map((row) => [row.name, row]))
+      return names.map((name) => rows.get(name) ?? null)
+    }),
     rateLimits: new DataLoader<string, ListedLimit | null>(async (ownerIds) => {
       const rows = new Map((await limits.ofOwners(ownerIds)).map((row) => [row.limit.scopeId, row]))
       return ownerIds.map((id) => rows.get(id) ?? null)

@@ -1,6 +1,6 @@
 import { defaultFieldResolver, type GraphQLSchema, isObjectType } from 'graphql'
 import { covers, globalScope, holds, type Role, roles, type Scope } from '../core/access/principal.ts'
-import type { AdminContext } from './context.ts'
+import { type AdminContext, createLoaders } from './context.ts'
 import { forbidden, fromService, unauthenticated } from './errors.ts'
 import type { Rule } from './policy.ts'
 
@@ -24,15 +24,20 @@ export function guardSchema(schema: GraphQLSchema, policy: Readonly<Record<strin
       }
       if (rule === 'with-parent') continue
       if (type === schema.getSubscriptionType()) {
-        const { subscribe } = field
+        const { subscribe, resolve } = field
         field.subscribe = (source, args, context: AdminContext, info) =>
           subscribe?.(source, args, admit(rule, context, []), info)
+        // What was read for one event is not shown with the next.
+        field.resolve = (source, args, context: AdminContext, info) => {
+          context.loaders = createLoaders(context, context.viewer)
+          return resolve?.(source, args, context, info)
+        }
         continue
       }
       const resolve = field.resolve ?? defaultFieldResolver
       field.resolve = async (source, args, context: AdminContext, info) => {
         const asked: Role[] = []
-        const guarded = admit(rule, context, asked)
+        const guarded = Object.assign(admit(rule, context, asked), { rootField: info.path.key })
         const result = await Promise.resolve(resolve(source, args, guarded, info)).catch((error: unknown) => {
           throw fromService(error)
         })
@@ -56,7 +61,7 @@ const isObjectRule = (rule: Rule): rule is { role: Role; where: 'object' } =>
 
 /** @returns the context for the resolver, which notes what it asks for */
 function admit(rule: Rule, context: AdminContext, asked: Role[]): AdminContext {
-  if (rule === 'anyone') return context
+  if (rule === 'anyone') return Object.create(context)
   const { viewer } = context
   if (!viewer) throw unauthenticated()
   if (typeof rule === 'object' && rule.where === 'global' && !holds(viewer.grants, rule.role, globalScope)) {

@@ -23,6 +23,7 @@ const there = (role: Role): Rule => ({ role, where: 'object' })
 export const policy: Readonly<Record<string, Rule>> = {
   'Query.node': 'visible',
   'Query.viewer': 'signed-in',
+  'Query.signInOptions': 'anyone',
   'Query.adminUsers': everywhere('admin'),
   'Query.serviceTokens': everywhere('admin'),
   'Query.organizations': 'visible',
@@ -77,10 +78,17 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Mutation.priceOverrideSet': everywhere('editor'),
 
   'Subscription.usageTotals': 'visible',
+  'Subscription.usageRecorded': 'visible',
+  'Subscription.budgetChanged': 'visible',
+  'Subscription.providerHealthChanged': everywhere('viewer'),
+  'Subscription.auditEventAdded': 'visible',
+  'Subscription.configChanged': everywhere('viewer'),
 
   ...withParent('Money', 'nanoUsd usd'),
   ...withParent('PageInfo', 'hasNextPage endCursor'),
   ...withParent('Viewer', 'kind name roles sessions'),
+  ...withParent('SignInOptions', 'singleSignOn'),
+  ...withParent('SingleSignOnOption', 'name url'),
   ...withParent('ViewerRole', 'role organizationId teamId'),
   ...withParent('Session', 'id startedAt lastUsedAt expiresAt clientAddress userAgent isCurrent'),
   ...withParent('RoleBinding', 'id role organization team'),
@@ -152,6 +160,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ),
   ...withParent('ProviderDeployment', 'model deployment'),
   ...withParent('ProviderCredential', 'field origin last4'),
+  ...withParent('ProviderHealthChange', 'provider replica health'),
   ...withParent('ProviderHealth', 'process credentialAccepted attemptsInFlight modelsInTrouble'),
   ...withParent('Alias', 'id name description enabled managedBy sticky billingKey targets parameters caps'),
   ...withParent('AliasParameter', 'name value'),

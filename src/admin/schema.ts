@@ -13,6 +13,7 @@ import { modelResolvers } from './resolvers/models.ts'
 import { nodeResolvers } from './resolvers/node.ts'
 import { operationsResolvers } from './resolvers/operations.ts'
 import { providerResolvers } from './resolvers/providers.ts'
+import { subscriptionResolvers } from './resolvers/subscriptions.ts'
 import { tenantResolvers } from './resolvers/tenants.ts'
 import { usageResolvers } from './resolvers/usage.ts'
 import { scalars } from './scalars.ts'
@@ -49,6 +50,7 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
     nodeResolvers,
     operationsResolvers,
     providerResolvers,
+    subscriptionResolvers,
     tenantResolvers,
     usageResolvers,
   ]) {

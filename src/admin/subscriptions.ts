@@ -21,7 +21,8 @@ export interface SubscriptionsDeps {
   server: Server
   schema: GraphQLSchema
   signIn: SignIn
-  contextOf(viewer: Principal, request: IncomingMessage): AdminContext
+  /** @param tooSlow - closes the socket */
+  contextOf(viewer: Principal, request: IncomingMessage, tooSlow: () => void): AdminContext
   /** Of pages; a client that is no browser says none. */
   origins: ReadonlySet<string>
   tokensMax: number
@@ -119,7 +120,7 @@ export function openSubscriptions(deps: SubscriptionsDeps): Subscriptions {
           document,
           operationName: payload.operationName ?? null,
           variableValues: payload.variables ?? null,
-          contextValue: contextOf(viewer, extra.request),
+          contextValue: contextOf(viewer, extra.request, () => extra.socket.close(closeCodes.tooSlow, 'Too slow')),
         }
       } catch (error) {
         return [error instanceof GraphQLError ? error : adminError('BAD_USER_INPUT', 'The document cannot be read.')]

@@ -50,6 +50,9 @@ export function crossCheck(
   }
   const catalogProblem = hostProblem(textOf(memberOf(content, 'catalog'), 'url'), guard)
   if (catalogProblem) report('catalog.url', catalogProblem)
+  const issuer = textOf(memberOf(memberOf(content, 'adminSignIn'), 'oidc'), 'issuer')
+  const issuerProblem = hostProblem(issuer, guard)
+  if (issuerProblem) report('adminSignIn.oidc.issuer', issuerProblem)
 
   const checkProvider = (path: string, item: unknown): void => {
     const name = textOf(item, 'provider')

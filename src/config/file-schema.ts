@@ -5,6 +5,7 @@ import { aliasSchema, modelSchema, unpricedEstimateSchema } from './model-schema
 import { providerSchema } from './provider-schema.ts'
 import { rateLimitSchema } from './rate-limit-schema.ts'
 import { baseUrlField, durationMs, wholeNumber } from './schema-fields.ts'
+import { adminSignInSchema } from './sign-in-schema.ts'
 
 const mebibyte = 1024 * 1024
 const listMax = 10_000
@@ -93,6 +94,7 @@ export const fileSchema = z.strictObject({
   catalog: catalogSchema,
   usage: usageSchema,
   idempotency: idempotencySchema,
+  adminSignIn: adminSignInSchema,
 })
 
 export type ConfigFile = z.output<typeof fileSchema>

@@ -30,6 +30,7 @@ export interface Config {
   readonly catalog: Readonly<ConfigFile['catalog']>
   readonly usage: Readonly<ConfigFile['usage']>
   readonly idempotency: Readonly<ConfigFile['idempotency']>
+  readonly adminSignIn: Readonly<ConfigFile['adminSignIn']>
   /** Providers with their credentials, models, aliases and keys. */
   readonly declared: DeclaredConfiguration
 }
@@ -145,6 +146,7 @@ function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
     catalog: file.catalog,
     usage: file.usage,
     idempotency: file.idempotency,
+    adminSignIn: file.adminSignIn,
     declared: toDeclaredConfiguration(file, settings),
   }
 }

@@ -35,9 +35,10 @@ function recordOf({ settings, credentials, timeouts, ...draft }: ProviderDraft):
   const headers = Object.entries(credentials).filter(([field]) => field.startsWith(headerPrefix))
   const own = Object.entries(credentials).filter(([field]) => !field.startsWith(headerPrefix))
   const { anthropicBeta, credentialsFile: _credentialsFile, ...others } = settings
+  // What is not there must not look like a field that the type does not know.
+  const given = Object.entries({ ...draft, ...others }).filter(([, value]) => value !== undefined)
   return {
-    ...draft,
-    ...others,
+    ...Object.fromEntries(given),
     ...(Array.isArray(anthropicBeta) && { anthropicBeta }),
     // Stored in one text, as it is sent.
     ...(typeof anthropicBeta === 'string' && { anthropicBeta: anthropicBeta.split(',') }),

@@ -8,9 +8,10 @@ import type { PlacedBudget, BudgetIncrease as BudgetIncreaseParent } from '../co
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts';
+import type { ProviderHealthChange as ProviderHealthChangeParent } from '../admin/feeds/provider-health.ts';
 import type { ListedLimit } from '../core/limits/managed-limits.store.ts';
 import type { ViewerSession } from '../admin/resolvers/access.ts';
-import type { UsageDifference } from '../admin/usage-feed.ts';
+import type { UsageDifference } from '../admin/feeds/usage-totals.ts';
 import type { Principal } from '../core/access/principal.ts';
 import type { PayloadError } from '../admin/errors.ts';
 import type { AdminContext } from '../admin/context.ts';
@@ -1426,6 +1427,16 @@ export type ProviderHealth = {
   process: Scalars['String']['output'];
 };
 
+/** What a process has learned of a provider anew. */
+export type ProviderHealthChange = {
+  __typename?: 'ProviderHealthChange';
+  health: ProviderHealth;
+  /** Null when it was taken away meanwhile. */
+  provider?: Maybe<Provider>;
+  /** Which replica it is about. */
+  replica: Scalars['String']['output'];
+};
+
 export type ProviderManager =
   /** This API. */
   | 'ADMIN'
@@ -1617,6 +1628,8 @@ export type Query = {
   replicas: ReplicaConnection;
   /** Services that may sign in, by name. For administrators of the whole gateway. */
   serviceTokens: ServiceTokenConnection;
+  /** How one may sign in; for strangers, too. */
+  signInOptions: SignInOptions;
   /** Calls the viewer may see, the latest first. */
   usageRecords: UsageRecordConnection;
   /**
@@ -2062,14 +2075,60 @@ export type SetupNotOpen = UserError & {
   path: Array<Scalars['String']['output']>;
 };
 
+export type SignInOptions = {
+  __typename?: 'SignInOptions';
+  /** Null when there is no identity provider. */
+  singleSignOn?: Maybe<SingleSignOnOption>;
+};
+
+/** An identity provider to sign in at. */
+export type SingleSignOnOption = {
+  __typename?: 'SingleSignOnOption';
+  /** What people are shown. */
+  name: Scalars['String']['output'];
+  /** Where to send the browser, with `returnTo` and a path of the admin listener to come back to. */
+  url: Scalars['String']['output'];
+};
+
 export type Subscription = {
   __typename?: 'Subscription';
+  /** Changes the viewer may see, as they are made. */
+  auditEventAdded: AuditEvent;
+  /** Budgets whenever they stand otherwise than before: spent, leased, raised, changed. Looked at every two seconds. */
+  budgetChanged: Budget;
+  /** Configurations as they are offered. For viewers of the whole gateway. */
+  configChanged: ConfigVersion;
+  /**
+   * Changes of what any process of any replica has learned of a provider: circuits, cool-downs, refused credentials. For
+   * viewers of the whole gateway.
+   */
+  providerHealthChanged: ProviderHealthChange;
+  /**
+   * Calls as they are recorded, by any replica: those the viewer may see and the filter lets through. A second or so late;
+   * what is recorded while replicas cannot hear each other is not told afterwards. For sums, use `usageTotals`.
+   */
+  usageRecorded: UsageRecord;
   /**
    * What calls have come to since the event before, one event an interval, for as long as the viewer's session lasts. The
    * first event comes after the first interval. Nothing is left out and nothing comes twice: sums over all events are the
    * difference of the ledger.
    */
   usageTotals: UsageTotals;
+};
+
+
+export type SubscriptionAuditEventAddedArgs = {
+  action?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type SubscriptionBudgetChangedArgs = {
+  budgetId?: InputMaybe<Scalars['ID']['input']>;
+};
+
+
+export type SubscriptionUsageRecordedArgs = {
+  filter?: InputMaybe<UsageFilter>;
 };
 
 
@@ -2793,6 +2852,7 @@ export type ResolversTypes = {
   ProviderDeploymentInput: ProviderDeploymentInput;
   ProviderEdge: ResolverTypeWrapper<Omit<ProviderEdge, 'node'> & { node: ResolversTypes['Provider'] }>;
   ProviderHealth: ResolverTypeWrapper<ProviderHealth>;
+  ProviderHealthChange: ResolverTypeWrapper<ProviderHealthChangeParent>;
   ProviderManager: ProviderManager;
   ProviderSettings: ResolverTypeWrapper<ProviderSettings>;
   ProviderSettingsInput: ProviderSettingsInput;
@@ -2851,6 +2911,8 @@ export type ResolversTypes = {
   SessionSignInInput: SessionSignInInput;
   SessionSignInPayload: ResolverTypeWrapper<Omit<SessionSignInPayload, 'errors'> & { errors: Array<ResolversTypes['SessionSignInError']> }>;
   SetupNotOpen: ResolverTypeWrapper<PayloadError>;
+  SignInOptions: ResolverTypeWrapper<SignInOptions>;
+  SingleSignOnOption: ResolverTypeWrapper<SingleSignOnOption>;
   String: ResolverTypeWrapper<Scalars['String']['output']>;
   Subscription: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Tag: ResolverTypeWrapper<Tag>;
@@ -3011,6 +3073,7 @@ export type ResolversParentTypes = {
   ProviderDeploymentInput: ProviderDeploymentInput;
   ProviderEdge: Omit<ProviderEdge, 'node'> & { node: ResolversParentTypes['Provider'] };
   ProviderHealth: ProviderHealth;
+  ProviderHealthChange: ProviderHealthChangeParent;
   ProviderSettings: ProviderSettings;
   ProviderSettingsInput: ProviderSettingsInput;
   ProviderTestConnectionError: ResolversUnionTypes<ResolversParentTypes>['ProviderTestConnectionError'];
@@ -3064,6 +3127,8 @@ export type ResolversParentTypes = {
   SessionSignInInput: SessionSignInInput;
   SessionSignInPayload: Omit<SessionSignInPayload, 'errors'> & { errors: Array<ResolversParentTypes['SessionSignInError']> };
   SetupNotOpen: PayloadError;
+  SignInOptions: SignInOptions;
+  SingleSignOnOption: SingleSignOnOption;
   String: Scalars['String']['output'];
   Subscription: Record<PropertyKey, never>;
   Tag: Tag;
@@ -3693,6 +3758,12 @@ export type ProviderHealthResolvers<ContextType = AdminContext, ParentType exten
   process?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type ProviderHealthChangeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderHealthChange'] = ResolversParentTypes['ProviderHealthChange']> = {
+  health?: Resolver<ResolversTypes['ProviderHealth'], ParentType, ContextType>;
+  provider?: Resolver<Maybe<ResolversTypes['Provider']>, ParentType, ContextType>;
+  replica?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type ProviderSettingsResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ProviderSettings'] = ResolversParentTypes['ProviderSettings']> = {
   anthropicBeta?: Resolver<Maybe<Array<ResolversTypes['String']>>, ParentType, ContextType>;
   anthropicVersion?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -3752,6 +3823,7 @@ export type QueryResolvers<ContextType = AdminContext, ParentType extends Resolv
   rateLimits?: Resolver<ResolversTypes['RateLimitConnection'], ParentType, ContextType, RequireFields<QueryRateLimitsArgs, 'first'>>;
   replicas?: Resolver<ResolversTypes['ReplicaConnection'], ParentType, ContextType, RequireFields<QueryReplicasArgs, 'first'>>;
   serviceTokens?: Resolver<ResolversTypes['ServiceTokenConnection'], ParentType, ContextType, RequireFields<QueryServiceTokensArgs, 'first'>>;
+  signInOptions?: Resolver<ResolversTypes['SignInOptions'], ParentType, ContextType>;
   usageRecords?: Resolver<ResolversTypes['UsageRecordConnection'], ParentType, ContextType, RequireFields<QueryUsageRecordsArgs, 'first'>>;
   usageStatistics?: Resolver<ResolversTypes['UsageStatistics'], ParentType, ContextType, RequireFields<QueryUsageStatisticsArgs, 'by' | 'interval' | 'since'>>;
   viewer?: Resolver<ResolversTypes['Viewer'], ParentType, ContextType>;
@@ -3941,7 +4013,21 @@ export type SetupNotOpenResolvers<ContextType = AdminContext, ParentType extends
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
+export type SignInOptionsResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['SignInOptions'] = ResolversParentTypes['SignInOptions']> = {
+  singleSignOn?: Resolver<Maybe<ResolversTypes['SingleSignOnOption']>, ParentType, ContextType>;
+};
+
+export type SingleSignOnOptionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['SingleSignOnOption'] = ResolversParentTypes['SingleSignOnOption']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  url?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type SubscriptionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Subscription'] = ResolversParentTypes['Subscription']> = {
+  auditEventAdded?: SubscriptionResolver<ResolversTypes['AuditEvent'], "auditEventAdded", ParentType, ContextType, Partial<SubscriptionAuditEventAddedArgs>>;
+  budgetChanged?: SubscriptionResolver<ResolversTypes['Budget'], "budgetChanged", ParentType, ContextType, Partial<SubscriptionBudgetChangedArgs>>;
+  configChanged?: SubscriptionResolver<ResolversTypes['ConfigVersion'], "configChanged", ParentType, ContextType>;
+  providerHealthChanged?: SubscriptionResolver<ResolversTypes['ProviderHealthChange'], "providerHealthChanged", ParentType, ContextType>;
+  usageRecorded?: SubscriptionResolver<ResolversTypes['UsageRecord'], "usageRecorded", ParentType, ContextType, Partial<SubscriptionUsageRecordedArgs>>;
   usageTotals?: SubscriptionResolver<ResolversTypes['UsageTotals'], "usageTotals", ParentType, ContextType, RequireFields<SubscriptionUsageTotalsArgs, 'intervalSeconds'>>;
 };
 
@@ -4190,6 +4276,7 @@ export type Resolvers<ContextType = AdminContext> = {
   ProviderDeployment?: ProviderDeploymentResolvers<ContextType>;
   ProviderEdge?: ProviderEdgeResolvers<ContextType>;
   ProviderHealth?: ProviderHealthResolvers<ContextType>;
+  ProviderHealthChange?: ProviderHealthChangeResolvers<ContextType>;
   ProviderSettings?: ProviderSettingsResolvers<ContextType>;
   ProviderTestConnectionError?: ProviderTestConnectionErrorResolvers<ContextType>;
   ProviderTestConnectionPayload?: ProviderTestConnectionPayloadResolvers<ContextType>;
@@ -4228,6 +4315,8 @@ export type Resolvers<ContextType = AdminContext> = {
   SessionSignInError?: SessionSignInErrorResolvers<ContextType>;
   SessionSignInPayload?: SessionSignInPayloadResolvers<ContextType>;
   SetupNotOpen?: SetupNotOpenResolvers<ContextType>;
+  SignInOptions?: SignInOptionsResolvers<ContextType>;
+  SingleSignOnOption?: SingleSignOnOptionResolvers<ContextType>;
   Subscription?: SubscriptionResolvers<ContextType>;
   Tag?: TagResolvers<ContextType>;
   Team?: TeamResolvers<ContextType>;

@@ -51,7 +51,7 @@ describe('the first administrator', () => {
     expect(page.headers.get('content-security-policy')).toBe("default-src 'self'; frame-ancestors 'none'")
     const text = await page.text()
     const parts = [...text.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path]) => path ?? '')
-    expect(parts.sort()).toEqual(['/setup.css', '/setup.js'])
+    expect(parts.sort()).toEqual(['/playground/', '/setup.css', '/setup.js'])
     for (const path of parts) expect((await fetch(`${adminUrl(gateway)}${path}`)).status).toBe(200)
     expect(text).not.toMatch(/<script(?![^>]*src)|style=|\son\w+=/)
   })

@@ -1,7 +1,7 @@
-import { createClient } from 'graphql-ws'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
+import { subscribe, subscriptionUrl } from '../support/admin-subscription.ts'
 import { eventually } from '../support/eventually.ts'
 import { openTestGateway, type TestGateway } from '../support/gateway.ts'
 import { respondWithCompletion, usageOf } from '../support/scripted-upstream.ts'
@@ -24,7 +24,7 @@ beforeEach(() =>
   gateway.upstream.answer((response, request) => respondWithCompletion(response, request, { usage: usageOf(10, 20) })),
 )
 
-const url = (): string => `ws://127.0.0.1:${gateway.app.admin.port}/graphql`
+const url = (): string => subscriptionUrl(gateway)
 const call = (key = keySecret) => gateway.chat({ model: 'round-numbers' }, { key })
 
 interface Totals {
@@ -36,25 +36,10 @@ interface Totals {
 
 /** Watches usage as a dashboard does. */
 function watch(token: string, more = '') {
-  const client = createClient({
-    url: url(),
-    webSocketImpl: WebSocket,
-    connectionParams: { authorization: `Bearer ${token}` },
-    retryAttempts: 0,
-    lazy: true,
-  })
-  const events: Totals[] = []
-  const failure = Promise.withResolvers<unknown>()
-  const unsubscribe = client.subscribe<{ usageTotals: Totals }>(
-    { query: `subscription { usageTotals(intervalSeconds: 1${more}) { since until requests cost { nanoUsd } } }` },
-    {
-      next: ({ data }) => void (data && events.push(data.usageTotals)),
-      error: failure.resolve,
-      complete: () => {},
-    },
-  )
-  const sum = (): bigint => events.reduce((total, { cost }) => total + BigInt(cost.nanoUsd), 0n)
-  return { client, events, sum, failure: failure.promise, unsubscribe }
+  const query = `subscription { usageTotals(intervalSeconds: 1${more}) { since until requests cost { nanoUsd } } }`
+  const watched = subscribe<Totals>(gateway, token, query)
+  const sum = (): bigint => watched.events.reduce((total, { cost }) => total + BigInt(cost.nanoUsd), 0n)
+  return { ...watched, sum }
 }
 
 describe('usageTotals', () => {

@@ -23,8 +23,11 @@ form.addEventListener('submit', async (event) => {
     })
     const { data, errors } = await response.json()
     const problem = errors?.[0]?.message ?? data.firstAdministratorCreate.errors[0]?.message
-    status.textContent = problem ?? 'Done. Sign in at /graphql with the mutation sessionSignIn.'
-    if (problem === undefined) form.hidden = true
+    status.textContent = problem ?? 'Done.'
+    if (problem === undefined) {
+      form.hidden = true
+      document.querySelector('[data-next]').hidden = false
+    }
   } catch {
     status.textContent = 'The gateway does not answer. Try again.'
   }

@@ -6,6 +6,7 @@ import { connectionOf, limitOf, positionIn } from '../connections.ts'
 import { type AdminContext, actorOf, viewerOf } from '../context.ts'
 import { adminError, badInput, notFound, payloadError, signInError } from '../errors.ts'
 import { fromGlobalId, idOf, toGlobalId } from '../global-ids.ts'
+import { singleSignOnPath } from '../single-sign-on.ts'
 
 /** A session, seen from one of them. */
 export interface ViewerSession extends SessionRow {
@@ -24,6 +25,9 @@ export const searchOf = (search: string | null | undefined): string | undefined 
 export const accessResolvers: Resolvers = {
   Query: {
     viewer: (_root, _args, context) => viewerOf(context),
+    signInOptions: (_root, _args, { singleSignOn: { name } }) => ({
+      singleSignOn: name === undefined ? null : { name, url: singleSignOnPath },
+    }),
     async adminUsers(_root, { first, after, search }, { tenants }) {
       const [position] = positionIn(after, 1) ?? []
       const rows = await tenants.users({ search: searchOf(search), after: position, limit: limitOf(first) })

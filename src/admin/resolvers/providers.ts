@@ -1,3 +1,4 @@
+import type { UpstreamStatus } from '../../core/health/upstream-status.ts'
 import type { ProviderType as CoreProviderType } from '../../core/providers/provider.ts'
 import type { ListedProvider } from '../../core/routing/listed-providers.store.ts'
 import type { RoutingOutcome } from '../../core/routing/routing-change.store.ts'
@@ -81,17 +82,17 @@ export const providerResolvers: Resolvers = {
   },
 }
 
-export const healthOf = (name: string, processes: ReturnType<AdminContext['upstreams']>) =>
+const healthOf = (name: string, processes: ReturnType<AdminContext['upstreams']>) =>
   processes.flatMap(({ process, upstreams: known }) =>
-    known
-      .filter(({ provider }) => provider === name)
-      .map((status) => ({
-        process,
-        credentialAccepted: status.credential === 'accepted',
-        attemptsInFlight: status.attemptsInFlight,
-        modelsInTrouble: status.modelsInTrouble,
-      })),
+    known.filter(({ provider }) => provider === name).map((status) => shownHealth(process, status)),
   )
+
+export const shownHealth = (process: string, status: UpstreamStatus) => ({
+  process,
+  credentialAccepted: status.credential === 'accepted',
+  attemptsInFlight: status.attemptsInFlight,
+  modelsInTrouble: status.modelsInTrouble,
+})
 
 async function changedProvider(outcome: RoutingOutcome<string>, { providersById }: AdminContext) {
   if (!outcome.ok) return { provider: null, errors: outcome.refusals.map(payloadError) }

@@ -1,50 +1,47 @@
 import { formatUsd } from '../../core/money.ts'
-import type { UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
-import type { Resolvers } from '../../generated/graphql.ts'
+import type { RecordFilter, UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
+import type { Resolvers, UsageFilter } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
 import { visibleKey } from '../context.ts'
 import { badInput } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
-import type { UsageDifference } from '../usage-feed.ts'
 import { ownerIds, tagsOf } from './keys.ts'
 import { found } from './tenants.ts'
 
 const rowsMax = 1_000
-const intervalSecondsMax = 60
 
 export const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
 
-function intervalIn(seconds: number): number {
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= intervalSecondsMax) return seconds
-  throw badInput(`intervalSeconds must be a whole number from 1 to ${intervalSecondsMax}.`)
-}
-
-function keyIdOf(globalId: string | null | undefined): string | undefined {
+export function keyIdOf(globalId: string | null | undefined): string | undefined {
   if (!globalId) return undefined
   const id = idOf('ApiKey', globalId)
   if (id === undefined) throw badInput('apiKeyId is not of an ApiKey.')
   return id
 }
 
+export function recordFilterOf(filter: UsageFilter | null | undefined): RecordFilter {
+  const cost = filter?.costAtLeastNanoUsd
+  return {
+    since: filter?.since ?? undefined,
+    until: filter?.until ?? undefined,
+    ...ownerIds(filter?.ownerId),
+    keyId: keyIdOf(filter?.apiKeyId),
+    provider: filter?.provider ?? undefined,
+    model: filter?.model ?? undefined,
+    alias: filter?.alias ?? undefined,
+    tag: filter?.tag ?? undefined,
+    failed: filter?.failed ?? undefined,
+    costAtLeastNano: cost === null || cost === undefined ? undefined : BigInt(cost),
+  }
+}
+
 export const usageResolvers: Resolvers = {
   Query: {
     async usageRecords(_root, { first, after, filter }, context) {
       const [reservedAtText, requestId] = positionIn(after, 2) ?? []
-      const cost = filter?.costAtLeastNanoUsd
       const rows = await context.usage.records({
         visible: context.visible,
-        filter: {
-          since: filter?.since ?? undefined,
-          until: filter?.until ?? undefined,
-          ...ownerIds(filter?.ownerId),
-          keyId: keyIdOf(filter?.apiKeyId),
-          provider: filter?.provider ?? undefined,
-          model: filter?.model ?? undefined,
-          alias: filter?.alias ?? undefined,
-          tag: filter?.tag ?? undefined,
-          failed: filter?.failed ?? undefined,
-          costAtLeastNano: cost === null || cost === undefined ? undefined : BigInt(cost),
-        },
+        filter: recordFilterOf(filter),
         after: reservedAtText !== undefined && requestId !== undefined ? { reservedAtText, requestId } : undefined,
         limit: limitOf(first),
       })
@@ -67,21 +64,6 @@ export const usageResolvers: Resolvers = {
     },
   },
 
-  Subscription: {
-    usageTotals: {
-      subscribe(_root, { intervalSeconds, ownerId, apiKeyId }, context) {
-        return context.feed.subscribe({
-          visible: context.visible,
-          intervalS: intervalIn(intervalSeconds),
-          organizationId: undefined,
-          teamId: undefined,
-          ...ownerIds(ownerId),
-          keyId: keyIdOf(apiKeyId),
-        })
-      },
-      resolve: (difference: UsageDifference) => difference,
-    },
-  },
   UsageTotals: { cost: ({ costNano }) => money(costNano.toString()) },
 
   UsageRecord: {

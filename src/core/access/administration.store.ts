@@ -4,7 +4,7 @@ import { inTransaction } from '../db/transaction.ts'
 import type { Actor } from '../keys/keys.ts'
 import type { Refusal } from '../refusal.ts'
 import { hasAdministrator, lockAdministrators } from './administrators.store.ts'
-import { type AuditedChange, recordAudit } from './audit-trail.store.ts'
+import { type AuditedChange, idempotencyConstraint, recordAudit } from './audit-trail.store.ts'
 import type { Principal, Role, Scope, VisibleTenants } from './principal.ts'
 
 /** Tenants, accounts and what they may do, in SQL. A change and its audit event commit together or not at all. */
@@ -134,7 +134,8 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
     all<Row>(`${select} where ${alias}.id = any ($1)`, [ids])
   const change = <T>(work: (client: PoolClient) => Promise<Changed<T>>): Promise<Changed<T>> =>
     inTransaction(pool, work).catch((error: unknown) => {
-      if ((error as { code?: string }).code !== '23505') throw error // unique_violation
+      const { code, constraint } = error as { code?: string; constraint?: string }
+      if (code !== '23505' || constraint === idempotencyConstraint) throw error // no unique_violation of a name
       return { ok: false, refusal: { code: 'conflict', message: 'There is one of this name already.', path: [] } }
     })
 

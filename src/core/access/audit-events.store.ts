@@ -6,6 +6,8 @@ export interface AuditEvents {
   /** The latest first. */
   list(query: AuditQuery): Promise<AuditEvent[]>
   byId(ids: readonly string[]): Promise<AuditEvent[]>
+  /** Of the last so many milliseconds, the earliest first; 1,000 at most. */
+  latest(lastMs: number): Promise<AuditEvent[]>
 }
 
 export interface AuditQuery {
@@ -61,6 +63,15 @@ export function createAuditEvents(pool: Pool): AuditEvents {
           after?.id ?? null,
           limit,
         ],
+      )
+      return rows
+    },
+    async latest(lastMs) {
+      const { rows } = await pool.query<AuditEvent>(
+        `select * from (${selectEvents} where e.created_at > clock_timestamp() - $1 * interval '1 millisecond'
+           order by e.created_at desc, e.id desc limit 1000) as latest
+         order by "createdAt", id`,
+        [lastMs],
       )
       return rows
     },

@@ -1,6 +1,9 @@
 import type { PoolClient } from 'pg'
 import type { Actor } from '../keys/keys.ts'
 
+/** What a change that was made before runs into: see `Actor.idempotencyKey`. */
+export const idempotencyConstraint = 'audit_events_idempotency'
+
 /** Who made a change, and under which id it goes on record. */
 export interface AuditEntry {
   id: string
@@ -26,8 +29,9 @@ export async function recordAudit(
 ): Promise<void> {
   await client.query(
     `insert into audit_events
-       (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id, before, after)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+       (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id, before, after,
+        idempotency_key)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
     [
       id,
       actor.kind,
@@ -39,6 +43,8 @@ export async function recordAudit(
       actor.requestId ?? null,
       before ? JSON.stringify(before) : null,
       after ? JSON.stringify(after) : null,
+      // One request may make several changes, each of them once.
+      actor.idempotencyKey === undefined ? null : `${actor.idempotencyKey} ${action}`,
     ],
   )
 }

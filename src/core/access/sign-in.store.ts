@@ -272,10 +272,9 @@ export function createSignInStore(pool: Pool): SignInStore {
 
     hasAdministrator: () => hasAdministrator(pool),
     async putSetupToken(hash, lifeMs) {
+      await pool.query('delete from setup_tokens where expires_at < clock_timestamp()')
       await pool.query(
-        `insert into setup_tokens (token_hash, expires_at)
-         values ($1, clock_timestamp() + $2 * interval '1 millisecond')
-         on conflict (id) do update set token_hash = excluded.token_hash, expires_at = excluded.expires_at`,
+        `insert into setup_tokens (token_hash, expires_at) values ($1, clock_timestamp() + $2 * interval '1 millisecond')`,
         [hash, lifeMs],
       )
     },

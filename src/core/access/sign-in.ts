@@ -37,6 +37,8 @@ export interface SignIn {
   withPassword(email: string, password: string, client: Client): Promise<SignedIn | SignInRefused>
   /** @throws PasswordsBusy */
   withServiceToken(serviceName: string, token: string, client: Client): Promise<SignedIn | SignInRefused>
+  /** For an account that somebody else has vouched for. */
+  begin(account: Pick<Principal, 'kind' | 'id'>, client: Client): Promise<SignedIn>
   refresh(refreshToken: string, client: Client): Promise<SignedIn | SignInRefused>
   /** Who an access token stands for, as of now: what has ended or was taken away since it was made does not count. */
   principalOf(accessToken: string): Promise<{ principal: Principal; expiresAtMs: number } | undefined>
@@ -107,23 +109,31 @@ export function createSignIn(deps: SignInDeps): SignIn {
     const { ok, isOutdated } = await passwords.verify(secret, account?.secretHash)
     if (!ok || !account?.isUsable) return wrongCredentials
     await store.forgetAttempt(attemptId)
+    return begin(account, client, isOutdated ? await passwords.hash(secret) : undefined)
+  }
+
+  const begin = async (
+    { kind, id }: Pick<Principal, 'kind' | 'id'>,
+    client: Client,
+    rehashed: string | undefined,
+  ): Promise<SignedIn> => {
     const refreshToken = randomBytes(32).toString('base64url')
     const familyId = newId()
     await store.begin(
       {
         id: familyId,
         familyId,
-        kind: account.kind,
-        accountId: account.id,
+        kind,
+        accountId: id,
         tokenHash: hashOf(refreshToken),
         clientAddress: client.address,
         userAgent: client.userAgent,
         lifeMs: idleMs,
-        audit: actorOf(account, client),
+        audit: actorOf({ kind, id }, client),
       },
-      isOutdated ? await passwords.hash(secret) : undefined,
+      rehashed,
     )
-    return signedIn(account.kind, account.id, familyId, refreshToken)
+    return signedIn(kind, id, familyId, refreshToken)
   }
 
   const signedIn = async (
@@ -143,6 +153,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
     },
     withServiceToken: (serviceName, token, client) =>
       attempt(`service ${serviceName}`, token, client, () => store.tokenByName(serviceName)),
+    begin: (account, client) => begin(account, client, undefined),
 
     async refresh(refreshToken, client) {
       if (!/^[\w-]{43}$/.test(refreshToken)) return sessionEnded

@@ -48,6 +48,12 @@ export type GatewayEvent =
   | { type: 'budget-recall'; periodId: string }
   /** Somebody gave some back. */
   | { type: 'budget-released'; periodId: string }
+  /** Somebody wants to be told of calls as they are recorded. */
+  | { type: 'usage-watched' }
+  /** See `recordedCallsIn`. */
+  | { type: 'usage-recorded'; calls: string }
+  /** What a process of the sender has learned of a provider, as JSON: see `UpstreamStatus`. */
+  | { type: 'provider-health-changed'; process: string; status: string }
   | {
       type: 'budget-alert'
       budgetId: string

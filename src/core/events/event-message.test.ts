@@ -11,6 +11,9 @@ const events: { [Type in GatewayEvent['type']]: Extract<GatewayEvent, { type: Ty
   'configuration-changed': { type: 'configuration-changed' },
   'budget-recall': { type: 'budget-recall', periodId: 'p' },
   'budget-released': { type: 'budget-released', periodId: 'p' },
+  'usage-watched': { type: 'usage-watched' },
+  'usage-recorded': { type: 'usage-recorded', calls: 'a 1\nb 2' },
+  'provider-health-changed': { type: 'provider-health-changed', process: 'main', status: '{}' },
   'budget-alert': {
     type: 'budget-alert',
     budgetId: 'b',

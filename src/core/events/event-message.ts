@@ -23,6 +23,9 @@ const members = {
   'configuration-changed': {},
   'budget-recall': { periodId: 'string' },
   'budget-released': { periodId: 'string' },
+  'usage-watched': {},
+  'usage-recorded': { calls: 'string' },
+  'provider-health-changed': { process: 'string', status: 'string' },
   'budget-alert': {
     budgetId: 'string',
     periodId: 'string',

@@ -75,6 +75,8 @@ export interface Actor {
   id: string | undefined
   /** The admin request it happened in. */
   requestId?: string | undefined
+  /** Chosen by whoever asks: what was changed under it once is not changed again. */
+  idempotencyKey?: string | undefined
 }
 
 export interface KeyDraft {

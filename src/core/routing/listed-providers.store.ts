@@ -40,3 +40,8 @@ export async function providersById(pool: Pool, ids: readonly string[]): Promise
   const { rows } = await pool.query<ListedProvider>(`${selectProviders} where p.id = any ($1)`, [ids])
   return rows
 }
+
+export async function providersByName(pool: Pool, names: readonly string[]): Promise<ListedProvider[]> {
+  const { rows } = await pool.query<ListedProvider>(`${selectProviders} where p.name = any ($1)`, [names])
+  return rows
+}

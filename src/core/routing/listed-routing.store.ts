@@ -8,6 +8,8 @@ export interface ListedRouting {
   aliasesById(ids: readonly string[]): Promise<ListedAlias[]>
   /** The latest first. @param before - the version that the page before ended with */
   versions(before: string | undefined, limit: number): Promise<ListedVersion[]>
+  /** Of the last so many milliseconds, the earliest first. */
+  latestVersions(lastMs: number): Promise<ListedVersion[]>
 }
 
 export interface ListedAlias {
@@ -50,6 +52,15 @@ export function createListedRouting(pool: Pool): ListedRouting {
     },
     async aliasesById(ids) {
       const { rows } = await pool.query<ListedAlias>(`${selectAliases} where a.id = any ($1)`, [ids])
+      return rows
+    },
+    async latestVersions(lastMs) {
+      const { rows } = await pool.query<ListedVersion>(
+        `select v.version, v.source, v.status, v.problems, v.created_at as "createdAt"
+         from (select * from config_versions order by version desc limit 1000) v
+         where v.created_at > clock_timestamp() - $1 * interval '1 millisecond' order by v.version`,
+        [lastMs],
+      )
       return rows
     },
     async versions(before, limit) {

@@ -7,6 +7,8 @@ import type { Units } from './usage.ts'
 export interface UsageReports {
   records(query: RecordQuery): Promise<ReportedCall[]>
   recordsById(requestIds: readonly string[]): Promise<ReportedCall[]>
+  /** Without looking at every day. */
+  recordsByKey(calls: readonly CallKey[]): Promise<ReportedCall[]>
   attempts(calls: readonly CallKey[]): Promise<ReportedAttempt[]>
   ledgerEntries(calls: readonly CallKey[]): Promise<ReportedEntry[]>
   /** Of all time, by the database's clock as of now: what is between two of these is what came between. */
@@ -238,6 +240,17 @@ export function createUsageReports(pool: Pool): UsageReports {
 
     async recordsById(requestIds) {
       const { rows } = await pool.query<ReportedCall>(`${selectCalls} where u.request_id = any ($1)`, [requestIds])
+      return rows
+    },
+
+    async recordsByKey(calls) {
+      const { rows } = await pool.query<ReportedCall>({
+        name: 'usage_records_by_key',
+        text: `${selectCalls}
+         join unnest($1::timestamptz[], $2::uuid[]) as call (at, id) on u.reserved_at = call.at and u.request_id = call.id
+         order by u.reserved_at, u.request_id`,
+        values: keysOf(calls),
+      })
       return rows
     },
 

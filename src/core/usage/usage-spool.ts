@@ -26,7 +26,7 @@ export interface UsageSpoolDeps {
   /** Over a pool of its own; the database may be down at any time, now included. */
   store: UsageStore
   /** Told of every batch that the database has taken. */
-  applied?: (batch: AppliedBatch) => void
+  applied?: (batch: AppliedBatch, records: Buffer) => void
   clock: Clock
   log: Log
   journalSettings?: Partial<JournalSettings>

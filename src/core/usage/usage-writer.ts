@@ -66,8 +66,8 @@ export interface UsageWriterDeps {
   store: UsageStore
   clock: Clock
   log: Log
-  /** Told of every batch that the database has taken; must not throw. */
-  applied?: ((batch: AppliedBatch) => void) | undefined
+  /** Told of every batch that the database has taken, and what it was of, which may change afterwards; must not throw. */
+  applied?: ((batch: AppliedBatch, records: Buffer) => void) | undefined
   /** Resolves (never rejects) once recovery knows what earlier runs left; nothing is applied before. */
   recovered?: Promise<void>
   settings?: Partial<UsageWriterSettings> | undefined
@@ -185,8 +185,9 @@ export function createUsageWriter(deps: UsageWriterDeps): UsageWriter {
     while (!stopped) {
       const startMs = clock.monotonicMs()
       try {
-        const applied = await store.apply(batch.json(from, to))
-        deps.applied?.(applied)
+        const records = batch.json(from, to)
+        const applied = await store.apply(records)
+        deps.applied?.(applied, records)
         delivered(applied.changed, to - from, clock.monotonicMs() - startMs)
         return
       } catch (error) {
@@ -235,7 +236,7 @@ export function createUsageWriter(deps: UsageWriterDeps): UsageWriter {
     for (;;) {
       try {
         const applied = await store.apply(json)
-        deps.applied?.(applied)
+        deps.applied?.(applied, json)
         counts.applied += applied.changed
         return true
       } catch (error) {

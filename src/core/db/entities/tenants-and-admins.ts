@@ -36,6 +36,9 @@ export const AdminUserEntity = defineEntity({
     displayName: p.text(),
     /** Null while the person can only come in by single sign-on or a set-up link. */
     passwordHash: p.text().nullable().hidden(),
+    /** Whom the identity provider says it is; null who signs in with a password alone. */
+    oidcIssuer: p.text().nullable(),
+    oidcSubject: p.text().nullable(),
     disabledAt: instant().nullable(),
     lastSignedInAt: instant().nullable(),
     ...timestamps(),
@@ -69,6 +72,8 @@ export const RoleBindingEntity = defineEntity({
     role: p.enum(['viewer', 'editor', 'admin']),
     organization: () => p.manyToOne(OrganizationEntity).ref().nullable().deleteRule('no action'),
     team: () => p.manyToOne(TeamEntity).ref().nullable().deleteRule('no action'),
+    /** Roles of groups at the identity provider come and go with each sign-in there. */
+    source: p.enum(['admin', 'oidc']).default('admin'),
     ...timestamps(),
   },
 })
@@ -107,6 +112,8 @@ export const AuditEventEntity = defineEntity({
     subjectId: p.text(),
     organization: () => p.manyToOne(OrganizationEntity).ref().nullable().deleteRule('no action'),
     requestId: p.uuid().nullable(),
+    /** Of the request that has made the change, so that it is made once. */
+    idempotencyKey: p.text().nullable(),
     before: jsonObject().nullable(),
     after: jsonObject().nullable(),
     createdAt: now(),
@@ -148,15 +155,49 @@ export const SignInFailureEntity = defineEntity({
 })
 export type SignInFailureEntity = InferEntity<typeof SignInFailureEntity>
 
-/** The way in for the first administrator; one row. */
+/** A link by which the first administrator comes in; each start without one has its own. */
 export const SetupTokenEntity = defineEntity({
   name: 'SetupToken',
   tableName: 'setup_tokens',
   properties: {
-    id: p.smallint().primary().autoincrement(false).default(1),
-    tokenHash: bytes().hidden(),
+    tokenHash: bytes().primary(),
     expiresAt: instant(),
     createdAt: now(),
   },
 })
 export type SetupTokenEntity = InferEntity<typeof SetupTokenEntity>
+
+/** Somebody who was sent to the identity provider and has not come back. */
+export const OidcLoginEntity = defineEntity({
+  name: 'OidcLogin',
+  tableName: 'oidc_logins',
+  properties: {
+    stateHash: bytes().primary(),
+    browserHash: bytes(),
+    nonce: p.text(),
+    codeVerifier: p.text(),
+    returnPath: p.text(),
+    expiresAt: instant(),
+    createdAt: now(),
+  },
+})
+export type OidcLoginEntity = InferEntity<typeof OidcLoginEntity>
+
+/** What was answered to a change that came with an idempotency key; null until it was. */
+export const AdminAnswerEntity = defineEntity({
+  name: 'AdminAnswer',
+  tableName: 'admin_answers',
+  properties: {
+    id: p.uuid().primary(),
+    accountKind: p.enum(['admin_user', 'admin_token']),
+    accountId: p.uuid(),
+    key: p.text(),
+    fingerprint: bytes(),
+    ciphertext: bytes().nullable(),
+    nonce: bytes().nullable(),
+    wrappedDataKey: bytes().nullable(),
+    keyEncryptionKeyId: p.text().nullable(),
+    createdAt: now(),
+  },
+})
+export type AdminAnswerEntity = InferEntity<typeof AdminAnswerEntity>

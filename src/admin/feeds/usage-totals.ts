@@ -1,5 +1,5 @@
-import type { Log } from '../core/log.ts'
-import type { TotalsQuery, UsageReports, UsageTotals } from '../core/usage/usage-reports.store.ts'
+import type { Log } from '../../core/log.ts'
+import type { TotalsQuery, UsageReports, UsageTotals } from '../../core/usage/usage-reports.store.ts'
 
 /** What usage has come to between two looks. */
 export interface UsageDifference extends Omit<UsageTotals, 'at'> {
