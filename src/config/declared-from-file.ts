@@ -70,10 +70,7 @@ const undeclared = { enabled: true, passthroughModels: false, timeouts: timeouts
 function demoModels(providers: readonly DeclaredProvider[], declared: readonly DeclaredModel[]): DeclaredModel[] {
   return providers
     .filter(({ type }) => type === 'demo')
-    .flatMap(({ name: provider }) => [
-      { ...demoModel, provider, name: 'demo-chat', mode: 'chat' as const, maxOutputTokens: 4_096 },
-      { ...demoModel, provider, name: 'demo-embedding', mode: 'embedding' as const, maxOutputTokens: undefined },
-    ])
+    .flatMap(({ name: provider }) => modelsOfDemo.map((model) => ({ ...model, provider })))
     .filter((model) => !declared.some(({ provider, name }) => provider === model.provider && name === model.name))
 }
 
@@ -81,6 +78,12 @@ const demoModel = {
   contextWindowTokens: 128_000,
   rateTables: [{ serviceTier: 'default' as const, aboveInputTokens: 0, rates: { input: '0', output: '0' } }],
 }
+
+/** What a provider of this type serves whose models nobody has described. */
+export const modelsOfDemo = [
+  { ...demoModel, name: 'demo-chat', mode: 'chat', maxOutputTokens: 4_096 },
+  { ...demoModel, name: 'demo-embedding', mode: 'embedding', maxOutputTokens: undefined },
+] as const satisfies Omit<DeclaredModel, 'provider'>[]
 
 function toModel(model: FileModel): DeclaredModel {
   const { provider, name, mode, contextWindowTokens, maxOutputTokens } = model

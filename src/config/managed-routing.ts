@@ -3,6 +3,7 @@ import { type Refused, refused } from '../core/refusal.ts'
 import type { CheckAlias, ProviderDraft, ReadProvider } from '../core/routing/managed-routing.ts'
 import type { AddressGuard } from '../core/upstream/address-guard.ts'
 import { hostProblem } from './cross-checks.ts'
+import { modelsOfDemo } from './declared-from-file.ts'
 import { aliasSchema } from './model-schema.ts'
 import { type ConfigProblem, parseWithProblems } from './problem.ts'
 import { contentOf, providerSchema } from './provider-schema.ts'
@@ -15,7 +16,8 @@ export function createManagedReaders(guard: AddressGuard): { readProvider: ReadP
       if (host) return refused('invalid', `baseUrl ${host}`, 'baseUrl')
       const parsed = parseWithProblems(providerSchema, recordOf(draft))
       if (!parsed.ok) return refusedFor(parsed.problems, providerPath)
-      return { ok: true, provider: { ...contentOf(parsed.value), timeouts: parsed.value.timeouts } }
+      const models = parsed.value.type === 'demo' ? modelsOfDemo : []
+      return { ok: true, provider: { ...contentOf(parsed.value), timeouts: parsed.value.timeouts }, models }
     },
     checkAlias({ name, description, targets, settings }) {
       const parsed = parseWithProblems(aliasSchema, {

@@ -12,6 +12,7 @@ import {
   sealingRefusal,
 } from '../secrets/sealed-credentials.store.ts'
 import type { DeclaredProvider } from './declared-configuration.ts'
+import { declareModel } from './managed-models.store.ts'
 import type { ProviderDraft, ProviderPatch, ReadProvider } from './managed-routing.ts'
 import type { RoutingChange, RoutingOutcome } from './routing-change.store.ts'
 import { readStoredRouting, type StoredProvider } from './snapshot.store.ts'
@@ -52,6 +53,10 @@ export async function createProvider(
     subjectId: id,
     after: { name: draft.name, ...content, credentials },
   })
+  for (const { rateTables, ...model } of read.models) {
+    const declared = await declareModel(change, { ...model, providerId: id, tables: rateTables })
+    if (!declared.ok) return declared
+  }
   return { ok: true, value: id }
 }
 

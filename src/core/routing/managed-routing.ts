@@ -2,7 +2,7 @@ import type { Actor } from '../keys/keys.ts'
 import type { ProviderType } from '../providers/provider.ts'
 import type { Refused } from '../refusal.ts'
 import type { Secret } from '../secret.ts'
-import type { AliasSettings, DeclaredProvider } from './declared-configuration.ts'
+import type { AliasSettings, DeclaredModel, DeclaredProvider } from './declared-configuration.ts'
 import { createAlias, deleteAlias, updateAlias } from './managed-aliases.store.ts'
 import {
   declareModel,
@@ -55,12 +55,17 @@ export interface ProviderPatch {
   credentials: Readonly<Record<string, Secret | null>>
 }
 
-/** Reads a draft as the configuration file is read. */
-export type ReadProvider = (
-  draft: ProviderDraft,
-) =>
-  | { ok: true; provider: Pick<DeclaredProvider, 'type' | 'baseUrl' | 'settings' | 'credentials' | 'timeouts'> }
+/** Reads a draft as the configuration file is read; `models` are what it serves that no catalog has. */
+export type ReadProvider = (draft: ProviderDraft) =>
+  | {
+      ok: true
+      provider: Pick<DeclaredProvider, 'type' | 'baseUrl' | 'settings' | 'credentials' | 'timeouts'>
+      models: readonly OwnModel[]
+    }
   | Refused
+
+/** What a provider serves that no catalog has. */
+export type OwnModel = Omit<DeclaredModel, 'provider'>
 
 export interface AliasDraft {
   name: string

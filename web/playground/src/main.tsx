@@ -3,8 +3,9 @@ import 'graphiql/style.css'
 import '@graphiql/plugin-explorer/style.css'
 import './playground.css'
 import { explorerPlugin } from '@graphiql/plugin-explorer'
-import { createGraphiQLFetcher } from '@graphiql/toolkit'
+import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit'
 import { GraphiQL } from 'graphiql'
+import { getOperationAST, parse } from 'graphql'
 import { createClient } from 'graphql-ws'
 import { StrictMode, useEffect, useMemo, useState } from 'react'
 import { createRoot } from 'react-dom/client'
@@ -28,7 +29,13 @@ function Editor({ onSignedOut }: { onSignedOut(): void }) {
   const fetcher = useMemo(() => createFetcher(onSignedOut), [onSignedOut])
   const plugins = useMemo(() => [explorerPlugin({ showAttribution: false })], [])
   return (
-    <GraphiQL fetcher={fetcher} plugins={plugins} defaultTabs={[...examples]} shouldPersistHeaders={false}>
+    <GraphiQL
+      fetcher={fetcher}
+      plugins={plugins}
+      defaultTabs={[...examples]}
+      shouldPersistHeaders={false}
+      defaultEditorToolsVisibility="variables"
+    >
       <GraphiQL.Logo>ThinkPixel LLM Gateway</GraphiQL.Logo>
       <GraphiQL.Footer>
         <button type="button" className="sign-out" onClick={() => void session.signOut().then(onSignedOut)}>
@@ -40,13 +47,13 @@ function Editor({ onSignedOut }: { onSignedOut(): void }) {
 }
 
 /** Every request with a token in force: one that has run out is renewed, and who cannot renew it signs in again. */
-function createFetcher(onSignedOut: () => void) {
+function createFetcher(onSignedOut: () => void): Fetcher {
   const current = async (): Promise<string> => {
     const token = await session.token()
     if (!token) onSignedOut()
     return `Bearer ${token ?? ''}`
   }
-  return createGraphiQLFetcher({
+  const fetcher = createGraphiQLFetcher({
     url: '/graphql',
     fetch: async (input, init) => {
       const headers = new Headers(init?.headers)
@@ -58,6 +65,12 @@ function createFetcher(onSignedOut: () => void) {
       connectionParams: async () => ({ authorization: await current() }),
     }),
   })
+  // Just after a change of tabs the editor still speaks of the document of the one before.
+  return ({ operationName, query, ...params }, options) => {
+    const documentAST = parse(query)
+    const name = getOperationAST(documentAST, operationName)?.name ?? getOperationAST(documentAST)?.name
+    return fetcher({ ...params, query, ...(name && { operationName: name.value }) }, { ...options, documentAST })
+  }
 }
 
 const root = document.getElementById('root')
