@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { openCatalogSync } from './catalog-sync.ts'
 import type { EnvironmentSettings } from './config/environment.ts'
 import type { Config } from './config/load-config.ts'
 import { createAccessTokens } from './core/access/access-tokens.ts'
@@ -14,6 +15,7 @@ import { createSingleSignOn } from './core/access/single-sign-on.ts'
 import { createBudgetStore } from './core/budgets/budgets.store.ts'
 import { createManagedBudgets } from './core/budgets/managed-budgets.store.ts'
 import { createListedModels } from './core/catalog/listed-models.store.ts'
+import { listSyncs, syncsById } from './core/catalog/listed-syncs.store.ts'
 import type { DatabaseClock } from './core/clock.ts'
 import type { Pools } from './core/db/pools.ts'
 import type { EventBus } from './core/events/event-bus.ts'
@@ -121,6 +123,11 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
       providers: (page) => listProviders(pools.admin, page),
       providersById: (wanted) => providersById(pools.admin, wanted),
       providersByName: (wanted) => providersByName(pools.admin, wanted),
+      catalog: {
+        syncs: (after, limit) => listSyncs(pools.admin, after, limit),
+        syncsById: (wanted) => syncsById(pools.admin, wanted),
+        run: openCatalogSync({ ...deps, ids }),
+      },
       ...openManagedRouting({ ...deps, ids }),
       upstreams: deps.upstreams,
       newId: ids,

@@ -17,6 +17,8 @@ import type { SingleSignOn } from '../core/access/single-sign-on.ts'
 import type { BudgetStore } from '../core/budgets/budgets.store.ts'
 import type { ManagedBudgets } from '../core/budgets/managed-budgets.store.ts'
 import type { ListedModels, ListedPrice } from '../core/catalog/listed-models.store.ts'
+import type { ListedSync } from '../core/catalog/listed-syncs.store.ts'
+import type { CatalogSyncResult } from '../core/catalog/sync.ts'
 import type { Clock } from '../core/clock.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { IdSource } from '../core/ids.ts'
@@ -53,6 +55,13 @@ export interface AdminServices {
   /** What is taken of limits now, where it is counted. */
   limitUse: Limiter['current']
   routing: ListedRouting
+  catalog: {
+    /** The latest first. */
+    syncs(after: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedSync[]>
+    syncsById(ids: readonly string[]): Promise<ListedSync[]>
+    /** Throws nothing; may take two minutes. */
+    run(allowShrink: boolean, actor: Actor): Promise<CatalogSyncResult | { status: 'broken'; failure: string }>
+  }
   replicas(before: { startedAtText: string; id: string } | undefined, limit: number): Promise<ListedReplica[]>
   providers(page: { after: string | undefined; limit: number }): Promise<ListedProvider[]>
   providersById(ids: readonly string[]): Promise<ListedProvider[]>

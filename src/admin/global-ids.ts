@@ -5,6 +5,7 @@ export const nodeTypes = [
   'ApiKey',
   'AuditEvent',
   'Budget',
+  'CatalogSync',
   'Model',
   'Organization',
   'Provider',

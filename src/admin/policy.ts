@@ -37,6 +37,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Query.aliases': everywhere('viewer'),
   'Query.configVersions': everywhere('viewer'),
   'Query.replicas': everywhere('viewer'),
+  'Query.catalogSyncs': everywhere('viewer'),
   'Query.model': 'visible',
   'Query.models': 'visible',
 
@@ -73,6 +74,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Mutation.aliasCreate': everywhere('editor'),
   'Mutation.aliasUpdate': everywhere('editor'),
   'Mutation.aliasDelete': everywhere('editor'),
+  'Mutation.catalogSyncRun': everywhere('editor'),
   'Mutation.modelDeclare': everywhere('editor'),
   'Mutation.modelWithdraw': everywhere('editor'),
   'Mutation.priceOverrideSet': everywhere('editor'),
@@ -128,7 +130,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('UsageStatistics', 'rows isTruncated'),
   ...withParent(
     'UsageSums',
-    `bucket organization team apiKey provider model alias requests failedRequests inputTokens outputTokens cost`,
+    `bucket organization team apiKey provider model alias tagValue requests failedRequests inputTokens outputTokens cost`,
   ),
   ...withParent('AuditEvent', 'id createdAt actorKind actorId action subjectKind subjectId organization before after'),
 
@@ -179,6 +181,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...connection('Replica'),
   ...connection('Model'),
   ...connection('Price'),
+  ...connection('CatalogSync'),
   ...connection('AdminUser'),
   ...connection('ServiceToken'),
   ...connection('Organization'),
@@ -207,6 +210,11 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('AliasCreatePayload', 'alias errors'),
   ...withParent('AliasUpdatePayload', 'alias errors'),
   ...withParent('AliasDeletePayload', 'deleted errors'),
+  ...withParent(
+    'CatalogSync',
+    `id source location sourceVersion status added changed unchanged deprecated skipped failure startedAt finishedAt`,
+  ),
+  ...withParent('CatalogSyncRunPayload', 'catalogSync isRunning errors'),
   ...withParent('ModelDeclarePayload', 'model errors'),
   ...withParent('ModelWithdrawPayload', 'model errors'),
   ...withParent('PriceOverrideSetPayload', 'model errors'),

@@ -7,6 +7,7 @@ import { accessResolvers } from './resolvers/access.ts'
 import { aliasResolvers } from './resolvers/aliases.ts'
 import { auditResolvers } from './resolvers/audit.ts'
 import { budgetResolvers } from './resolvers/budgets.ts'
+import { catalogResolvers } from './resolvers/catalog.ts'
 import { keyResolvers } from './resolvers/keys.ts'
 import { limitResolvers } from './resolvers/limits.ts'
 import { modelResolvers } from './resolvers/models.ts'
@@ -44,6 +45,7 @@ export function adminSchema(rules: Readonly<Record<string, Rule>> = policy): Gra
     aliasResolvers,
     auditResolvers,
     budgetResolvers,
+    catalogResolvers,
     keyResolvers,
     limitResolvers,
     modelResolvers,

@@ -5,6 +5,7 @@ import type { AdminUser as AdminUserParent, Organization as OrganizationParent, 
 import type { Key } from '../core/keys/keys.ts';
 import type { AuditEvent as AuditEventParent } from '../core/access/audit-events.store.ts';
 import type { PlacedBudget, BudgetIncrease as BudgetIncreaseParent } from '../core/budgets/budgets.store.ts';
+import type { ListedSync } from '../core/catalog/listed-syncs.store.ts';
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
 import type { ListedProvider } from '../core/routing/listed-providers.store.ts';
@@ -37,57 +38,81 @@ export type Scalars = {
 /** A person who may sign in. */
 export type AdminUser = Node & {
   __typename?: 'AdminUser';
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
   /** Null while the account may be used. */
   disabledAt?: Maybe<Scalars['DateTime']['output']>;
+  /** For people. */
   displayName: Scalars['String']['output'];
+  /** What they sign in with; lower case. */
   email: Scalars['String']['output'];
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** Null before the first time. */
   lastSignedInAt?: Maybe<Scalars['DateTime']['output']>;
+  /** What they may do, and where. */
   roles: Array<RoleBinding>;
 };
 
+/** A page of administrators. */
 export type AdminUserConnection = {
   __typename?: 'AdminUserConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<AdminUserEdge>;
+  /** The same without cursors. */
   nodes: Array<AdminUser>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `adminUserCreate` can put right. */
 export type AdminUserCreateError = Conflict | InvalidInput;
 
+/** What `adminUserCreate` takes. */
 export type AdminUserCreateInput = {
+  /** For people; 1 to 100 characters. */
   displayName: Scalars['String']['input'];
+  /** To sign in with; nobody else has it. */
   email: Scalars['String']['input'];
   /** 12 to 128 characters, to be changed by its owner. */
   password: Scalars['String']['input'];
 };
 
+/** What `adminUserCreate` answers. */
 export type AdminUserCreatePayload = {
   __typename?: 'AdminUserCreatePayload';
   /** Null when `errors` is not empty. */
   adminUser?: Maybe<AdminUser>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<AdminUserCreateError>;
 };
 
+/** An entry of a page of administrators. */
 export type AdminUserEdge = {
   __typename?: 'AdminUserEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: AdminUser;
 };
 
+/** What the user of `adminUserSetEnabled` can put right. */
 export type AdminUserSetEnabledError = Conflict | NotFound;
 
+/** What `adminUserSetEnabled` takes. */
 export type AdminUserSetEnabledInput = {
+  /** Of an `AdminUser`. */
   adminUserId: Scalars['ID']['input'];
+  /** Whether they may sign in. */
   enabled: Scalars['Boolean']['input'];
 };
 
+/** What `adminUserSetEnabled` answers. */
 export type AdminUserSetEnabledPayload = {
   __typename?: 'AdminUserSetEnabledPayload';
   /** Null when `errors` is not empty. */
   adminUser?: Maybe<AdminUser>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<AdminUserSetEnabledError>;
 };
 
@@ -102,6 +127,7 @@ export type Alias = Node & {
   description?: Maybe<Scalars['String']['output']>;
   /** Whether clients may name it. */
   enabled: Scalars['Boolean']['output'];
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** `FILE` or `ADMIN`: only what administrators have made is changed here. */
   managedBy: ManagedBy;
@@ -118,10 +144,13 @@ export type Alias = Node & {
 /** The most that a number in the request may be, such as `max_tokens`. */
 export type AliasCap = {
   __typename?: 'AliasCap';
+  /** Of the member. */
   name: Scalars['String']['output'];
+  /** The most that it may be. */
   value: Scalars['Float']['output'];
 };
 
+/** A number in the request, and the most that it may be. */
 export type AliasCapInput = {
   /** None that the gateway acts on itself. */
   name: Scalars['String']['input'];
@@ -129,15 +158,21 @@ export type AliasCapInput = {
   value: Scalars['Float']['input'];
 };
 
+/** A page of aliases. */
 export type AliasConnection = {
   __typename?: 'AliasConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<AliasEdge>;
+  /** The same without cursors. */
   nodes: Array<Alias>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `aliasCreate` can put right. */
 export type AliasCreateError = Conflict | InvalidInput | NotFound;
 
+/** What `aliasCreate` takes. */
 export type AliasCreateInput = {
   /** Of an `ApiKey` that pays for its calls; null is whoever makes them. */
   billingKeyId?: InputMaybe<Scalars['ID']['input']>;
@@ -155,41 +190,52 @@ export type AliasCreateInput = {
   targets: Array<AliasTargetInput>;
 };
 
+/** What `aliasCreate` answers. */
 export type AliasCreatePayload = {
   __typename?: 'AliasCreatePayload';
   /** Null when `errors` is not empty. */
   alias?: Maybe<Alias>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<AliasCreateError>;
 };
 
+/** What the user of `aliasDelete` can put right. */
 export type AliasDeleteError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `aliasDelete` takes. */
 export type AliasDeleteInput = {
   /** Of an `Alias`. */
   aliasId: Scalars['ID']['input'];
 };
 
+/** What `aliasDelete` answers. */
 export type AliasDeletePayload = {
   __typename?: 'AliasDeletePayload';
   /** Whether it is gone. */
   deleted: Scalars['Boolean']['output'];
+  /** What the user can put right; empty when it was done. */
   errors: Array<AliasDeleteError>;
 };
 
+/** An entry of a page of aliases. */
 export type AliasEdge = {
   __typename?: 'AliasEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Alias;
 };
 
 /** A member of the request, such as `temperature`. */
 export type AliasParameter = {
   __typename?: 'AliasParameter';
+  /** Of the member. */
   name: Scalars['String']['output'];
   /** As JSON. */
   value: Scalars['String']['output'];
 };
 
+/** A member of the request, and what it is where the client names none. */
 export type AliasParameterInput = {
   /** None that the gateway acts on itself, such as `model` or `stream`. */
   name: Scalars['String']['input'];
@@ -197,6 +243,7 @@ export type AliasParameterInput = {
   value: Scalars['String']['input'];
 };
 
+/** One model of one provider that serves an alias. */
 export type AliasTarget = {
   __typename?: 'AliasTarget';
   /** The provider's name of the model. */
@@ -211,6 +258,7 @@ export type AliasTarget = {
   weight: Scalars['Int']['output'];
 };
 
+/** One model of one provider. */
 export type AliasTargetInput = {
   /** The provider's name of the model. */
   model: Scalars['String']['input'];
@@ -224,8 +272,10 @@ export type AliasTargetInput = {
   weight: Scalars['Int']['input'];
 };
 
+/** What the user of `aliasUpdate` can put right. */
 export type AliasUpdateError = Conflict | InvalidInput | ManagedByFile | NotFound;
 
+/** What `aliasUpdate` takes. */
 export type AliasUpdateInput = {
   /** Of an `Alias`. */
   aliasId: Scalars['ID']['input'];
@@ -245,17 +295,21 @@ export type AliasUpdateInput = {
   targets?: InputMaybe<Array<AliasTargetInput>>;
 };
 
+/** What `aliasUpdate` answers. */
 export type AliasUpdatePayload = {
   __typename?: 'AliasUpdatePayload';
   /** Null when `errors` is not empty. */
   alias?: Maybe<Alias>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<AliasUpdateError>;
 };
 
+/** A virtual key: what a client of the gateway calls with. */
 export type ApiKey = Node & {
   __typename?: 'ApiKey';
   /** Aliases, models and patterns such as `openai/*`; null allows every model. */
   allowedModels?: Maybe<Array<Scalars['String']['output']>>;
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
   /** For people; null when there is none. */
   description?: Maybe<Scalars['String']['output']>;
@@ -263,6 +317,7 @@ export type ApiKey = Node & {
   displayPrefix: Scalars['String']['output'];
   /** Null never expires. */
   expiresAt?: Maybe<Scalars['DateTime']['output']>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** The last four characters of the secret. */
   last4: Scalars['String']['output'];
@@ -270,7 +325,9 @@ export type ApiKey = Node & {
   managedBy: ManagedBy;
   /** Anything that was said of it; not acted on. */
   metadata: Array<Metadata>;
+  /** For people; 1 to 100 characters, not unique. */
   name: Scalars['String']['output'];
+  /** Which it belongs to; all its usage does. */
   organization: Organization;
   /** How long the secret before the current one goes on; null when there was none. */
   previousSecretUntil?: Maybe<Scalars['DateTime']['output']>;
@@ -280,6 +337,7 @@ export type ApiKey = Node & {
   revokedAt?: Maybe<Scalars['DateTime']['output']>;
   /** Whether it may be called with now. */
   state: ApiKeyState;
+  /** Its usage carries them as well. */
   tags: Array<Tag>;
   /** Null when it belongs to the organization as a whole. */
   team?: Maybe<Team>;
@@ -287,15 +345,21 @@ export type ApiKey = Node & {
   unpricedModels?: Maybe<UnpricedModels>;
 };
 
+/** A page of keys. */
 export type ApiKeyConnection = {
   __typename?: 'ApiKeyConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ApiKeyEdge>;
+  /** The same without cursors. */
   nodes: Array<ApiKey>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `apiKeyCreate` can put right. */
 export type ApiKeyCreateError = Conflict | InvalidInput | NotFound;
 
+/** What `apiKeyCreate` takes. */
 export type ApiKeyCreateInput = {
   /** Aliases, models and patterns such as `openai/*`; null allows every model. */
   allowedModels?: InputMaybe<Array<Scalars['String']['input']>>;
@@ -315,18 +379,23 @@ export type ApiKeyCreateInput = {
   unpricedModels?: InputMaybe<UnpricedModels>;
 };
 
+/** What `apiKeyCreate` answers. */
 export type ApiKeyCreatePayload = {
   __typename?: 'ApiKeyCreatePayload';
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<ApiKeyCreateError>;
   /** Shown once and never stored in clear; null when `errors` is not empty. */
   secret?: Maybe<Scalars['String']['output']>;
 };
 
+/** An entry of a page of keys. */
 export type ApiKeyEdge = {
   __typename?: 'ApiKeyEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: ApiKey;
 };
 
@@ -340,8 +409,10 @@ export type ApiKeyFilter = {
   tag?: InputMaybe<TagInput>;
 };
 
+/** What the user of `apiKeyRevoke` can put right. */
 export type ApiKeyRevokeError = ManagedByFile | NotFound;
 
+/** What `apiKeyRevoke` takes. */
 export type ApiKeyRevokeInput = {
   /** Of an `ApiKey`. */
   apiKeyId: Scalars['ID']['input'];
@@ -349,15 +420,19 @@ export type ApiKeyRevokeInput = {
   terminate: Scalars['Boolean']['input'];
 };
 
+/** What `apiKeyRevoke` answers. */
 export type ApiKeyRevokePayload = {
   __typename?: 'ApiKeyRevokePayload';
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<ApiKeyRevokeError>;
 };
 
+/** What the user of `apiKeyRotate` can put right. */
 export type ApiKeyRotateError = Conflict | InvalidInput | ManagedByFile | NotFound;
 
+/** What `apiKeyRotate` takes. */
 export type ApiKeyRotateInput = {
   /** Of an `ApiKey`. */
   apiKeyId: Scalars['ID']['input'];
@@ -365,37 +440,48 @@ export type ApiKeyRotateInput = {
   overlapSeconds: Scalars['Int']['input'];
 };
 
+/** What `apiKeyRotate` answers. */
 export type ApiKeyRotatePayload = {
   __typename?: 'ApiKeyRotatePayload';
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<ApiKeyRotateError>;
   /** Shown once and never stored in clear; null when `errors` is not empty. */
   secret?: Maybe<Scalars['String']['output']>;
 };
 
+/** What the user of `apiKeySetEnabled` can put right. */
 export type ApiKeySetEnabledError = Conflict | ManagedByFile | NotFound;
 
+/** What `apiKeySetEnabled` takes. */
 export type ApiKeySetEnabledInput = {
+  /** Of an `ApiKey`. */
   apiKeyId: Scalars['ID']['input'];
+  /** Whether it may be called with. */
   enabled: Scalars['Boolean']['input'];
 };
 
+/** What `apiKeySetEnabled` answers. */
 export type ApiKeySetEnabledPayload = {
   __typename?: 'ApiKeySetEnabledPayload';
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<ApiKeySetEnabledError>;
 };
 
+/** Whether a key may be called with, and why not. */
 export type ApiKeyState =
   | 'ACTIVE'
   | 'DISABLED'
   | 'EXPIRED'
   | 'REVOKED';
 
+/** What the user of `apiKeyUpdate` can put right. */
 export type ApiKeyUpdateError = Conflict | InvalidInput | ManagedByFile | NotFound;
 
+/** What `apiKeyUpdate` takes. */
 export type ApiKeyUpdateInput = {
   /** Absent stays, null allows every model. */
   allowedModels?: InputMaybe<Array<Scalars['String']['input']>>;
@@ -415,10 +501,12 @@ export type ApiKeyUpdateInput = {
   unpricedModels?: InputMaybe<UnpricedModels>;
 };
 
+/** What `apiKeyUpdate` answers. */
 export type ApiKeyUpdatePayload = {
   __typename?: 'ApiKeyUpdatePayload';
   /** Null when `errors` is not empty. */
   apiKey?: Maybe<ApiKey>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<ApiKeyUpdateError>;
 };
 
@@ -435,7 +523,9 @@ export type AuditEvent = Node & {
   after?: Maybe<Scalars['String']['output']>;
   /** What it was, as JSON, without secrets; null when it was made. */
   before?: Maybe<Scalars['String']['output']>;
+  /** When the change was made. */
   createdAt: Scalars['DateTime']['output'];
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** Null for what belongs to no organization. */
   organization?: Maybe<Organization>;
@@ -445,16 +535,23 @@ export type AuditEvent = Node & {
   subjectKind: Scalars['String']['output'];
 };
 
+/** A page of changes. */
 export type AuditEventConnection = {
   __typename?: 'AuditEventConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<AuditEventEdge>;
+  /** The same without cursors. */
   nodes: Array<AuditEvent>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of changes. */
 export type AuditEventEdge = {
   __typename?: 'AuditEventEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: AuditEvent;
 };
 
@@ -481,6 +578,7 @@ export type Budget = Node & {
   apiKey?: Maybe<ApiKey>;
   /** What calls have cost. */
   committed: Money;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** What replicas hold for calls under way and to come. */
   leased: Money;
@@ -488,10 +586,13 @@ export type Budget = Node & {
   left: Money;
   /** The amount and the raise. */
   limit: Money;
+  /** Whoever made it: what the file declares is changed there. */
   managedBy: ManagedBy;
+  /** What becomes of calls that it has no money for. */
   mode: BudgetMode;
   /** Null when it is of a tag anywhere. */
   organization?: Maybe<Organization>;
+  /** What its amount is for. */
   period: BudgetPeriod;
   /** The first instant that is not of it; null for a budget of all time. */
   periodEnd?: Maybe<Scalars['DateTime']['output']>;
@@ -501,6 +602,7 @@ export type Budget = Node & {
   raise?: Maybe<BudgetIncrease>;
   /** Thresholds in percent that the current period has reached, ascending. */
   reachedPercent: Array<Scalars['Int']['output']>;
+  /** Whose calls it counts. */
   scope: BudgetScope;
   /** Null unless it is of a tag. */
   tag?: Maybe<Tag>;
@@ -510,23 +612,31 @@ export type Budget = Node & {
   timeZone: Scalars['String']['output'];
 };
 
+/** A page of budgets. */
 export type BudgetConnection = {
   __typename?: 'BudgetConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<BudgetEdge>;
+  /** The same without cursors. */
   nodes: Array<Budget>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `budgetCreate` can put right. */
 export type BudgetCreateError = Conflict | InvalidInput | NotFound;
 
+/** What `budgetCreate` takes. */
 export type BudgetCreateInput = {
   /** Alerts at these shares of the amount, in percent; 10 at most, each from 1 to 1,000. */
   alertThresholdsPercent: Array<Scalars['Int']['input']>;
   /** Nano-dollars that may be spent in a period. */
   amountNanoUsd: Scalars['BigInt']['input'];
+  /** What becomes of calls that it has no money for. */
   mode: BudgetMode;
   /** Of an `ApiKey`, a `Team` or an `Organization`; null together with `tag` is keys with the tag anywhere. */
   ownerId?: InputMaybe<Scalars['ID']['input']>;
+  /** What the amount is for. */
   period: BudgetPeriod;
   /** Only for keys with this tag: those of the organization, or of all. Not for a key or a team. */
   tag?: InputMaybe<TagInput>;
@@ -534,45 +644,59 @@ export type BudgetCreateInput = {
   timeZone: Scalars['String']['input'];
 };
 
+/** What `budgetCreate` answers. */
 export type BudgetCreatePayload = {
   __typename?: 'BudgetCreatePayload';
   /** Null when `errors` is not empty. */
   budget?: Maybe<Budget>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<BudgetCreateError>;
 };
 
+/** What the user of `budgetDelete` can put right. */
 export type BudgetDeleteError = ManagedByFile | NotFound;
 
+/** What `budgetDelete` takes. */
 export type BudgetDeleteInput = {
   /** Of a `Budget`. */
   budgetId: Scalars['ID']['input'];
 };
 
+/** What `budgetDelete` answers. */
 export type BudgetDeletePayload = {
   __typename?: 'BudgetDeletePayload';
   /** Whether it is gone. */
   deleted: Scalars['Boolean']['output'];
+  /** What the user can put right; empty when it was done. */
   errors: Array<BudgetDeleteError>;
 };
 
+/** An entry of a page of budgets. */
 export type BudgetEdge = {
   __typename?: 'BudgetEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Budget;
 };
 
+/** More than the amount, for a while. */
 export type BudgetIncrease = {
   __typename?: 'BudgetIncrease';
+  /** On top of the amount. */
   amount: Money;
+  /** When it ends; what was spent by then stays spent. */
   until: Scalars['DateTime']['output'];
 };
 
+/** What becomes of calls that a budget has no money for. */
 export type BudgetMode =
   /** A call that may cost more than is left is refused. */
   | 'HARD'
   /** Everything is served, and thresholds are told. */
   | 'SOFT';
 
+/** The stretch of the calendar that an amount is for. */
 export type BudgetPeriod =
   | 'DAY'
   | 'HOUR'
@@ -581,31 +705,39 @@ export type BudgetPeriod =
   | 'TOTAL'
   | 'WEEK';
 
+/** What the user of `budgetRaise` can put right. */
 export type BudgetRaiseError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `budgetRaise` takes. */
 export type BudgetRaiseInput = {
   /** Nano-dollars on top of the amount; 0 ends a raise. */
   amountNanoUsd: Scalars['BigInt']['input'];
+  /** Of a `Budget`. */
   budgetId: Scalars['ID']['input'];
   /** When it ends. */
   until: Scalars['DateTime']['input'];
 };
 
+/** What `budgetRaise` answers. */
 export type BudgetRaisePayload = {
   __typename?: 'BudgetRaisePayload';
   /** Null when `errors` is not empty. */
   budget?: Maybe<Budget>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<BudgetRaiseError>;
 };
 
+/** Whose calls a budget counts. */
 export type BudgetScope =
   | 'KEY'
   | 'ORGANIZATION'
   | 'TAG'
   | 'TEAM';
 
+/** What the user of `budgetUpdate` can put right. */
 export type BudgetUpdateError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `budgetUpdate` takes. */
 export type BudgetUpdateInput = {
   /** All of them anew; absent or null stays. */
   alertThresholdsPercent?: InputMaybe<Array<Scalars['Int']['input']>>;
@@ -617,20 +749,108 @@ export type BudgetUpdateInput = {
   mode?: InputMaybe<BudgetMode>;
 };
 
+/** What `budgetUpdate` answers. */
 export type BudgetUpdatePayload = {
   __typename?: 'BudgetUpdatePayload';
   /** Null when `errors` is not empty. */
   budget?: Maybe<Budget>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<BudgetUpdateError>;
 };
 
+/** Who publishes models and prices. */
+export type CatalogSource =
+  /** Comes with the gateway. */
+  | 'GENAI_PRICES'
+  | 'LITELLM';
+
+/** One look at a source, and what came of it. */
+export type CatalogSync = Node & {
+  __typename?: 'CatalogSync';
+  /** Models that are new. */
+  added: Scalars['Int']['output'];
+  /** Models whose price or description changed. */
+  changed: Scalars['Int']['output'];
+  /** Models that are to be withdrawn, or are listed no more. */
+  deprecated: Scalars['Int']['output'];
+  /** Why it failed; null when it did not. */
+  failure?: Maybe<Scalars['String']['output']>;
+  /** Null while it is under way. */
+  finishedAt?: Maybe<Scalars['DateTime']['output']>;
+  /** Opaque, and unique over all types. */
+  id: Scalars['ID']['output'];
+  /** `bundled`, a URL, or a path. */
+  location: Scalars['String']['output'];
+  /** Entries that could not be used. */
+  skipped: Scalars['Int']['output'];
+  /** Who publishes it. */
+  source: CatalogSource;
+  /** What the source says of itself, or a digest of it; null when it could not be read. */
+  sourceVersion?: Maybe<Scalars['String']['output']>;
+  /** When it began. */
+  startedAt: Scalars['DateTime']['output'];
+  /** How it stands. */
+  status: CatalogSyncStatus;
+  /** Models that are as they were. */
+  unchanged: Scalars['Int']['output'];
+};
+
+/** A page of looks at the catalog. */
+export type CatalogSyncConnection = {
+  __typename?: 'CatalogSyncConnection';
+  /** The entries of the page, each with its cursor. */
+  edges: Array<CatalogSyncEdge>;
+  /** The same without cursors. */
+  nodes: Array<CatalogSync>;
+  /** Where the page stands in the list. */
+  pageInfo: PageInfo;
+};
+
+/** An entry of a page of looks at the catalog. */
+export type CatalogSyncEdge = {
+  __typename?: 'CatalogSyncEdge';
+  /** To start after this entry. */
+  cursor: Scalars['String']['output'];
+  /** The entry itself. */
+  node: CatalogSync;
+};
+
+/** What the user of `catalogSyncRun` can put right. */
+export type CatalogSyncRunError = Conflict;
+
+/** What `catalogSyncRun` takes. */
+export type CatalogSyncRunInput = {
+  /** Whether to accept a source that lists less than half of what it used to. */
+  allowShrink: Scalars['Boolean']['input'];
+};
+
+/** What `catalogSyncRun` answers. */
+export type CatalogSyncRunPayload = {
+  __typename?: 'CatalogSyncRunPayload';
+  /** Null when it is not over yet, or `errors` is not empty. */
+  catalogSync?: Maybe<CatalogSync>;
+  /** What the user can put right; empty when it was done. */
+  errors: Array<CatalogSyncRunError>;
+  /** Whether it still goes on. */
+  isRunning: Scalars['Boolean']['output'];
+};
+
+/** How a look at the catalog stands. */
+export type CatalogSyncStatus =
+  | 'FAILED'
+  | 'RUNNING'
+  | 'SUCCEEDED';
+
+/** Why a configuration was not taken. */
 export type ConfigProblem = {
   __typename?: 'ConfigProblem';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
   /** Such as `aliases[smart]`. */
   path: Scalars['String']['output'];
 };
 
+/** Who has offered a configuration. */
 export type ConfigSource =
   /** An administrator. */
   | 'ADMIN'
@@ -641,12 +861,15 @@ export type ConfigSource =
   /** The gateway itself. */
   | 'SYSTEM';
 
+/** What became of a configuration. */
 export type ConfigStatus =
   | 'ACTIVE'
   | 'REJECTED';
 
+/** A configuration that was offered. */
 export type ConfigVersion = {
   __typename?: 'ConfigVersion';
+  /** When it was offered. */
   createdAt: Scalars['DateTime']['output'];
   /** Why it was rejected. */
   problems: Array<ConfigProblem>;
@@ -658,34 +881,48 @@ export type ConfigVersion = {
   version: Scalars['BigInt']['output'];
 };
 
+/** A page of configurations. */
 export type ConfigVersionConnection = {
   __typename?: 'ConfigVersionConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ConfigVersionEdge>;
+  /** The same without cursors. */
   nodes: Array<ConfigVersion>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of configurations. */
 export type ConfigVersionEdge = {
   __typename?: 'ConfigVersionEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: ConfigVersion;
 };
 
 /** Something else stands in the way: a name that is taken, or an object that is what was asked for, or can be it no more. */
 export type Conflict = UserError & {
   __typename?: 'Conflict';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
+/** What a model is for. */
 export type DeclaredModelMode =
   | 'CHAT'
   | 'EMBEDDING';
 
+/** What the user of `firstAdministratorCreate` can put right. */
 export type FirstAdministratorCreateError = InvalidInput | SetupNotOpen;
 
+/** What `firstAdministratorCreate` takes. */
 export type FirstAdministratorCreateInput = {
+  /** For people; 1 to 100 characters. */
   displayName: Scalars['String']['input'];
+  /** To sign in with. */
   email: Scalars['String']['input'];
   /** 12 to 128 characters. */
   password: Scalars['String']['input'];
@@ -693,24 +930,30 @@ export type FirstAdministratorCreateInput = {
   token: Scalars['String']['input'];
 };
 
+/** What `firstAdministratorCreate` answers. */
 export type FirstAdministratorCreatePayload = {
   __typename?: 'FirstAdministratorCreatePayload';
   /** Whether it is done; sign in then. */
   created: Scalars['Boolean']['output'];
+  /** What the user can put right; empty when it was done. */
   errors: Array<FirstAdministratorCreateError>;
 };
 
 /** What was asked for cannot be: a field is missing or wrong. */
 export type InvalidInput = UserError & {
   __typename?: 'InvalidInput';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
 /** One entry of the ledger, which is only ever added to. */
 export type LedgerEntry = {
   __typename?: 'LedgerEntry';
+  /** What was charged; negative for what was taken back. */
   amount: Money;
+  /** When it was written, for good. */
   createdAt: Scalars['DateTime']['output'];
   /** Whether it says what a budget period has spent, rather than the money itself. */
   isOfBudgetPeriod: Scalars['Boolean']['output'];
@@ -718,6 +961,7 @@ export type LedgerEntry = {
   kind: Scalars['String']['output'];
 };
 
+/** Where something is changed. */
 export type ManagedBy =
   /** This API. */
   | 'ADMIN'
@@ -731,24 +975,30 @@ export type ManagedBy =
 /** The object is declared in the configuration file and is changed there. */
 export type ManagedByFile = UserError & {
   __typename?: 'ManagedByFile';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
 /** A member of a key's metadata. */
 export type Metadata = {
   __typename?: 'Metadata';
+  /** Of the member. */
   name: Scalars['String']['output'];
   /** As JSON. */
   value: Scalars['String']['output'];
 };
 
+/** A member of the metadata of a key. */
 export type MetadataInput = {
+  /** Of the member; none twice. */
   name: Scalars['String']['input'];
   /** As JSON; text stands in quotes. */
   value: Scalars['String']['input'];
 };
 
+/** What a model reads or writes. */
 export type Modality =
   | 'AUDIO'
   | 'IMAGE'
@@ -762,13 +1012,17 @@ export type Model = Node & {
   catalog: Scalars['String']['output'];
   /** How many tokens prompt and answer may have together; null when unknown. */
   contextWindowTokens?: Maybe<Scalars['Int']['output']>;
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
   /** The day its provider means to withdraw it; null when none was announced. */
   deprecationDate?: Maybe<Scalars['Date']['output']>;
   /** Null when nobody gave it one besides `name`. */
   displayName?: Maybe<Scalars['String']['output']>;
+  /** What it can do, as far as the catalog says. */
   features: Array<ModelFeature>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
+  /** What it reads. */
   inputModalities: Array<Modality>;
   /** Who maintains it; what a file declares cannot be edited here. */
   managedBy: ModelManager;
@@ -780,6 +1034,7 @@ export type Model = Node & {
   mode: Scalars['String']['output'];
   /** The name its provider knows it by. */
   name: Scalars['String']['output'];
+  /** What it writes. */
   outputModalities: Array<Modality>;
   /** The price in force now; null when unknown, which does not mean free. */
   price?: Maybe<Price>;
@@ -796,20 +1051,27 @@ export type ModelPriceHistoryArgs = {
   first: Scalars['Int']['input'];
 };
 
+/** A page of models. */
 export type ModelConnection = {
   __typename?: 'ModelConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ModelEdge>;
+  /** The same without cursors. */
   nodes: Array<Model>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `modelDeclare` can put right. */
 export type ModelDeclareError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `modelDeclare` takes. */
 export type ModelDeclareInput = {
   /** Tokens that prompt and answer may have together; null leaves it to the catalog. */
   contextWindowTokens?: InputMaybe<Scalars['Int']['input']>;
   /** Tokens that an answer may have, which is what a call reserves at most; null leaves it to the catalog. */
   maxOutputTokens?: InputMaybe<Scalars['Int']['input']>;
+  /** What the model is for. */
   mode: DeclaredModelMode;
   /** The provider's name of the model; 1 to 200 visible ASCII characters. */
   name: Scalars['String']['input'];
@@ -819,19 +1081,25 @@ export type ModelDeclareInput = {
   providerId: Scalars['ID']['input'];
 };
 
+/** What `modelDeclare` answers. */
 export type ModelDeclarePayload = {
   __typename?: 'ModelDeclarePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ModelDeclareError>;
   /** Null when `errors` is not empty. */
   model?: Maybe<Model>;
 };
 
+/** An entry of a page of models. */
 export type ModelEdge = {
   __typename?: 'ModelEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Model;
 };
 
+/** What a model can do. */
 export type ModelFeature =
   | 'ASSISTANT_PREFILL'
   | 'COMPUTER_USE'
@@ -847,6 +1115,7 @@ export type ModelFeature =
 
 /** Narrows a list of models; what is absent or null does not narrow it. */
 export type ModelFilter = {
+  /** Such as `openai`; exact. */
   catalog?: InputMaybe<Scalars['String']['input']>;
   /** Only models that have all of these. */
   features?: InputMaybe<Array<ModelFeature>>;
@@ -854,6 +1123,7 @@ export type ModelFilter = {
   search?: InputMaybe<Scalars['String']['input']>;
 };
 
+/** A model of a provider that is in trouble. */
 export type ModelHealth = {
   __typename?: 'ModelHealth';
   /** In the last 30 seconds. */
@@ -862,26 +1132,33 @@ export type ModelHealth = {
   circuit: Scalars['String']['output'];
   /** Left alone for a while, as its 429 asked for. */
   coolingDown: Scalars['Boolean']['output'];
+  /** How many of these failed. */
   failures: Scalars['Int']['output'];
   /** Of whole answers, the moving average in milliseconds; null before the first. */
   latencyMs?: Maybe<Scalars['Int']['output']>;
+  /** The provider's name of it. */
   model: Scalars['String']['output'];
 };
 
+/** Who maintains a model. */
 export type ModelManager =
   | 'ADMIN'
   | 'CATALOG'
   | 'FILE';
 
+/** What the user of `modelWithdraw` can put right. */
 export type ModelWithdrawError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `modelWithdraw` takes. */
 export type ModelWithdrawInput = {
   /** Of a `Model` that was declared. */
   modelId: Scalars['ID']['input'];
 };
 
+/** What `modelWithdraw` answers. */
 export type ModelWithdrawPayload = {
   __typename?: 'ModelWithdrawPayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ModelWithdrawError>;
   /** Null when `errors` is not empty. */
   model?: Maybe<Model>;
@@ -933,6 +1210,11 @@ export type Mutation = {
   budgetRaise: BudgetRaisePayload;
   /** Changes a budget; what was spent of it stays spent. What is absent stays. */
   budgetUpdate: BudgetUpdatePayload;
+  /**
+   * Reads the published catalog now. Waits up to 8 s for what comes of it; a longer one goes on, and `catalogSyncs` has it
+   * when it is over. Prices of one's own stay before the catalog's. For editors of the whole gateway.
+   */
+  catalogSyncRun: CatalogSyncRunPayload;
   /** Creates the first administrator, with the token of the link that a start without one prints. The token works once. */
   firstAdministratorCreate: FirstAdministratorCreatePayload;
   /**
@@ -1077,6 +1359,12 @@ export type MutationBudgetUpdateArgs = {
 
 
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationCatalogSyncRunArgs = {
+  input: CatalogSyncRunInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationFirstAdministratorCreateArgs = {
   input: FirstAdministratorCreateInput;
 };
@@ -1198,14 +1486,20 @@ export type Node = {
 /** Nothing has this id, or the viewer may not see it. */
 export type NotFound = UserError & {
   __typename?: 'NotFound';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
+/** A tenant: keys, budgets and usage belong to it. */
 export type Organization = Node & {
   __typename?: 'Organization';
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
+  /** For people. */
   name: Scalars['String']['output'];
   /** Of all its keys together; null when it has none. */
   rateLimit?: Maybe<RateLimit>;
@@ -1215,15 +1509,21 @@ export type Organization = Node & {
   teams: Array<Team>;
 };
 
+/** A page of organizations. */
 export type OrganizationConnection = {
   __typename?: 'OrganizationConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<OrganizationEdge>;
+  /** The same without cursors. */
   nodes: Array<Organization>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `organizationCreate` can put right. */
 export type OrganizationCreateError = Conflict | InvalidInput;
 
+/** What `organizationCreate` takes. */
 export type OrganizationCreateInput = {
   /** 1 to 100 characters. */
   name: Scalars['String']['input'];
@@ -1231,16 +1531,21 @@ export type OrganizationCreateInput = {
   slug: Scalars['String']['input'];
 };
 
+/** What `organizationCreate` answers. */
 export type OrganizationCreatePayload = {
   __typename?: 'OrganizationCreatePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<OrganizationCreateError>;
   /** Null when `errors` is not empty. */
   organization?: Maybe<Organization>;
 };
 
+/** An entry of a page of organizations. */
 export type OrganizationEdge = {
   __typename?: 'OrganizationEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Organization;
 };
 
@@ -1253,27 +1558,36 @@ export type PageInfo = {
   hasNextPage: Scalars['Boolean']['output'];
 };
 
+/** What the user of `passwordChange` can put right. */
 export type PasswordChangeError = InvalidInput | TooManyAttempts | WrongCredentials;
 
+/** What `passwordChange` takes. */
 export type PasswordChangeInput = {
+  /** To be sure that it is its owner who asks. */
   currentPassword: Scalars['String']['input'];
   /** 12 to 128 characters. */
   newPassword: Scalars['String']['input'];
 };
 
+/** What `passwordChange` answers. */
 export type PasswordChangePayload = {
   __typename?: 'PasswordChangePayload';
+  /** Whether the new one is in force. */
   changed: Scalars['Boolean']['output'];
+  /** What the user can put right; empty when it was done. */
   errors: Array<PasswordChangeError>;
 };
 
 /** One version of a model's price. It never changes: a new price is a new version, and usage names the version it used. */
 export type Price = {
   __typename?: 'Price';
+  /** The first instant at which it applies. */
   effectiveFrom: Scalars['DateTime']['output'];
   /** The first instant at which it no longer applies; null when no end is known. */
   effectiveUntil?: Maybe<Scalars['DateTime']['output']>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
+  /** Where it comes from. */
   source: PriceSource;
   /** One for each service tier and size of prompt that has rates of its own. */
   tables: Array<RateTable>;
@@ -1281,21 +1595,30 @@ export type Price = {
   version: Scalars['Int']['output'];
 };
 
+/** A page of versions of a price. */
 export type PriceConnection = {
   __typename?: 'PriceConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<PriceEdge>;
+  /** The same without cursors. */
   nodes: Array<Price>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of versions of a price. */
 export type PriceEdge = {
   __typename?: 'PriceEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Price;
 };
 
+/** What the user of `priceOverrideSet` can put right. */
 export type PriceOverrideSetError = InvalidInput | NotFound;
 
+/** What `priceOverrideSet` takes. */
 export type PriceOverrideSetInput = {
   /** Of a `Model`, whoever maintains it. */
   modelId: Scalars['ID']['input'];
@@ -1303,19 +1626,23 @@ export type PriceOverrideSetInput = {
   price?: InputMaybe<Array<RateTableInput>>;
 };
 
+/** What `priceOverrideSet` answers. */
 export type PriceOverrideSetPayload = {
   __typename?: 'PriceOverrideSetPayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<PriceOverrideSetError>;
   /** Null when `errors` is not empty. */
   model?: Maybe<Model>;
 };
 
+/** Where a price comes from. */
 export type PriceSource =
   | 'ADMIN'
   | 'FILE'
   | 'GENAI_PRICES'
   | 'LITELLM';
 
+/** Where calls go: an upstream, and what it is called with. */
 export type Provider = Node & {
   __typename?: 'Provider';
   /** Null where the type makes its own. */
@@ -1326,6 +1653,7 @@ export type Provider = Node & {
   enabled: Scalars['Boolean']['output'];
   /** What each process of the replica that answers has learned of it. Replicas learn for themselves. */
   health: Array<ProviderHealth>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** Where it is changed: only what administrators have made is changed here. */
   managedBy: ProviderManager;
@@ -1333,20 +1661,29 @@ export type Provider = Node & {
   name: Scalars['String']['output'];
   /** Whether model names that neither the catalog nor anybody has declared are passed on. */
   passthroughModels: Scalars['Boolean']['output'];
+  /** What its type has beside an address. */
   settings: ProviderSettings;
+  /** How long it is waited for. */
   timeouts: ProviderTimeouts;
+  /** What kind of upstream it is. */
   type: ProviderType;
 };
 
+/** A page of providers. */
 export type ProviderConnection = {
   __typename?: 'ProviderConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ProviderEdge>;
+  /** The same without cursors. */
   nodes: Array<Provider>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `providerCreate` can put right. */
 export type ProviderCreateError = Conflict | InvalidInput;
 
+/** What `providerCreate` takes. */
 export type ProviderCreateInput = {
   /**
    * An https URL without user, password, query and fragment; null is the address of the type, where it has one. Plain http
@@ -1365,11 +1702,14 @@ export type ProviderCreateInput = {
   settings?: InputMaybe<ProviderSettingsInput>;
   /** Null is the usual: 60 s, 60 s and 10 min. */
   timeouts?: InputMaybe<ProviderTimeoutsInput>;
+  /** What kind of upstream it is. */
   type: ProviderType;
 };
 
+/** What `providerCreate` answers. */
 export type ProviderCreatePayload = {
   __typename?: 'ProviderCreatePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ProviderCreateError>;
   /** Null when `errors` is not empty. */
   provider?: Maybe<Provider>;
@@ -1401,23 +1741,33 @@ export type ProviderCredentialInput = {
 /** A deployment of Azure that serves a model. */
 export type ProviderDeployment = {
   __typename?: 'ProviderDeployment';
+  /** As Azure names it. */
   deployment: Scalars['String']['output'];
+  /** As clients name it. */
   model: Scalars['String']['output'];
 };
 
+/** A deployment of Azure that serves a model. */
 export type ProviderDeploymentInput = {
+  /** As Azure names it. */
   deployment: Scalars['String']['input'];
+  /** As clients name it. */
   model: Scalars['String']['input'];
 };
 
+/** An entry of a page of providers. */
 export type ProviderEdge = {
   __typename?: 'ProviderEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Provider;
 };
 
+/** What one process has learned of a provider. */
 export type ProviderHealth = {
   __typename?: 'ProviderHealth';
+  /** Requests to it that are under way. */
   attemptsInFlight: Scalars['Int']['output'];
   /** False after it has refused its credential. */
   credentialAccepted: Scalars['Boolean']['output'];
@@ -1430,6 +1780,7 @@ export type ProviderHealth = {
 /** What a process has learned of a provider anew. */
 export type ProviderHealthChange = {
   __typename?: 'ProviderHealthChange';
+  /** As it is now. */
   health: ProviderHealth;
   /** Null when it was taken away meanwhile. */
   provider?: Maybe<Provider>;
@@ -1437,6 +1788,7 @@ export type ProviderHealthChange = {
   replica: Scalars['String']['output'];
 };
 
+/** Where a provider is changed. */
 export type ProviderManager =
   /** This API. */
   | 'ADMIN'
@@ -1520,8 +1872,10 @@ export type ProviderSettingsInput = {
   unsupportedParameters?: InputMaybe<UnsupportedParameters>;
 };
 
+/** What the user of `providerTestConnection` can put right. */
 export type ProviderTestConnectionError = NotFound;
 
+/** What `providerTestConnection` takes. */
 export type ProviderTestConnectionInput = {
   /** The provider's name of the model to ask; null takes one that an alias names, else the cheapest. */
   model?: InputMaybe<Scalars['String']['input']>;
@@ -1529,8 +1883,10 @@ export type ProviderTestConnectionInput = {
   providerId: Scalars['ID']['input'];
 };
 
+/** What `providerTestConnection` answers. */
 export type ProviderTestConnectionPayload = {
   __typename?: 'ProviderTestConnectionPayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ProviderTestConnectionError>;
   /** Sentences for people: what happened, and what to do about it. */
   lines: Array<Scalars['String']['output']>;
@@ -1572,8 +1928,10 @@ export type ProviderType =
   | 'OPENAI_COMPATIBLE'
   | 'VERTEX';
 
+/** What the user of `providerUpdate` can put right. */
 export type ProviderUpdateError = Conflict | InvalidInput | ManagedByFile | NotFound;
 
+/** What `providerUpdate` takes. */
 export type ProviderUpdateInput = {
   /** Null stays. */
   baseUrl?: InputMaybe<Scalars['String']['input']>;
@@ -1591,13 +1949,16 @@ export type ProviderUpdateInput = {
   timeouts?: InputMaybe<ProviderTimeoutsInput>;
 };
 
+/** What `providerUpdate` answers. */
 export type ProviderUpdatePayload = {
   __typename?: 'ProviderUpdatePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ProviderUpdateError>;
   /** Null when `errors` is not empty. */
   provider?: Maybe<Provider>;
 };
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type Query = {
   __typename?: 'Query';
   /** People who may sign in, by email address. For administrators of the whole gateway. */
@@ -1610,6 +1971,8 @@ export type Query = {
   auditEvents: AuditEventConnection;
   /** Those the viewer may see, the oldest first; those of a key, a team, an organization or a tag. */
   budgets: BudgetConnection;
+  /** Looks at sources of models and prices, the latest first. For viewers of the whole gateway. */
+  catalogSyncs: CatalogSyncConnection;
   /** Configurations that were offered, the latest first, and whether they were taken. */
   configVersions: ConfigVersionConnection;
   /** Null when there is no such model, or when the viewer may not see it. */
@@ -1642,6 +2005,7 @@ export type Query = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryAdminUsersArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
@@ -1649,12 +2013,14 @@ export type QueryAdminUsersArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryAliasesArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryApiKeysArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   filter?: InputMaybe<ApiKeyFilter>;
@@ -1662,6 +2028,7 @@ export type QueryApiKeysArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryAuditEventsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   filter?: InputMaybe<AuditFilter>;
@@ -1669,23 +2036,34 @@ export type QueryAuditEventsArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryBudgetsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
+export type QueryCatalogSyncsArgs = {
+  after?: InputMaybe<Scalars['String']['input']>;
+  first: Scalars['Int']['input'];
+};
+
+
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryConfigVersionsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryModelArgs = {
   id: Scalars['ID']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryModelsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   filter?: InputMaybe<ModelFilter>;
@@ -1693,11 +2071,13 @@ export type QueryModelsArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryNodeArgs = {
   id: Scalars['ID']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryOrganizationsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
@@ -1705,30 +2085,35 @@ export type QueryOrganizationsArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryProvidersArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryRateLimitsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryReplicasArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryServiceTokensArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryUsageRecordsArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   filter?: InputMaybe<UsageFilter>;
@@ -1736,39 +2121,50 @@ export type QueryUsageRecordsArgs = {
 };
 
 
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
 export type QueryUsageStatisticsArgs = {
   apiKeyId?: InputMaybe<Scalars['ID']['input']>;
   by: Array<UsageDimension>;
   interval: UsageInterval;
   ownerId?: InputMaybe<Scalars['ID']['input']>;
   since: Scalars['DateTime']['input'];
+  tagName?: InputMaybe<Scalars['String']['input']>;
   until?: InputMaybe<Scalars['DateTime']['input']>;
 };
 
+/** What one kind of unit costs. */
 export type Rate = {
   __typename?: 'Rate';
+  /** For a million of them. */
   perMillionUnits: Money;
+  /** What is counted. */
   unitKind: UnitKind;
 };
 
+/** What one kind of unit costs. */
 export type RateInput = {
   /** Nano-dollars for a million units; 0 is free. */
   nanoUsdPerMillionUnits: Scalars['BigInt']['input'];
+  /** What is counted. */
   unitKind: UnitKind;
 };
 
 /** A limit of one key, of all keys of a team together, or of all keys of an organization together. */
 export type RateLimit = Node & {
   __typename?: 'RateLimit';
+  /** How a minute is counted. */
   algorithm: RateLimitAlgorithm;
   /** Null unless it is of a key. */
   apiKey?: Maybe<ApiKey>;
   /** What is taken of it now; null while the shared counters are away. */
   current?: Maybe<RateLimitUse>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
+  /** Whoever made it: what the file declares is changed there. */
   managedBy: ManagedBy;
   /** Requests at the same time; null does not limit. */
   maxConcurrent?: Maybe<Scalars['Int']['output']>;
+  /** Which it belongs to. */
   organization: Organization;
   /** Requests in any 60 seconds; null does not limit. */
   requestsPerMinute?: Maybe<Scalars['BigInt']['output']>;
@@ -1780,42 +2176,57 @@ export type RateLimit = Node & {
   tokensPerMinute?: Maybe<Scalars['BigInt']['output']>;
 };
 
+/** How a minute is counted. */
 export type RateLimitAlgorithm =
   /** No 60 seconds ever see more than the limit. */
   | 'SLIDING_WINDOW'
   /** A minute's worth at once, refilled steadily. */
   | 'TOKEN_BUCKET';
 
+/** A page of rate limits. */
 export type RateLimitConnection = {
   __typename?: 'RateLimitConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<RateLimitEdge>;
+  /** The same without cursors. */
   nodes: Array<RateLimit>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of rate limits. */
 export type RateLimitEdge = {
   __typename?: 'RateLimitEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: RateLimit;
 };
 
+/** What the user of `rateLimitRemove` can put right. */
 export type RateLimitRemoveError = ManagedByFile | NotFound;
 
+/** What `rateLimitRemove` takes. */
 export type RateLimitRemoveInput = {
   /** Of a `RateLimit`. */
   rateLimitId: Scalars['ID']['input'];
 };
 
+/** What `rateLimitRemove` answers. */
 export type RateLimitRemovePayload = {
   __typename?: 'RateLimitRemovePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<RateLimitRemoveError>;
   /** Whether it is gone. */
   removed: Scalars['Boolean']['output'];
 };
 
+/** What the user of `rateLimitSet` can put right. */
 export type RateLimitSetError = InvalidInput | ManagedByFile | NotFound;
 
+/** What `rateLimitSet` takes. */
 export type RateLimitSetInput = {
+  /** How a minute is counted. */
   algorithm: RateLimitAlgorithm;
   /** 1 to 1,000,000; null does not limit. */
   maxConcurrent?: InputMaybe<Scalars['Int']['input']>;
@@ -1829,8 +2240,10 @@ export type RateLimitSetInput = {
   tokensPerMinute?: InputMaybe<Scalars['BigInt']['input']>;
 };
 
+/** What `rateLimitSet` answers. */
 export type RateLimitSetPayload = {
   __typename?: 'RateLimitSetPayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<RateLimitSetError>;
   /** Null when `errors` is not empty. */
   rateLimit?: Maybe<RateLimit>;
@@ -1854,6 +2267,7 @@ export type RateTable = {
   aboveInputTokens: Scalars['Int']['output'];
   /** A kind that is absent is charged as the nearest kind that is there; it is not free. */
   rates: Array<Rate>;
+  /** Which requests it is for. */
   serviceTier: ServiceTier;
 };
 
@@ -1863,6 +2277,7 @@ export type RateTableInput = {
   aboveInputTokens: Scalars['Int']['input'];
   /** At least one, no kind twice. A kind that is absent is charged as the nearest kind that is there. */
   rates: Array<RateInput>;
+  /** Which requests it is for. */
   serviceTier: ServiceTier;
 };
 
@@ -1871,11 +2286,13 @@ export type Replica = {
   __typename?: 'Replica';
   /** When it was last heard of; a living one speaks every few seconds. */
   heartbeatAt: Scalars['DateTime']['output'];
+  /** The name of the machine. */
   host: Scalars['String']['output'];
   /** As it stands in the calls it owns. */
   id: Scalars['String']['output'];
   /** `main`, or the name of a worker. */
   label: Scalars['String']['output'];
+  /** When it began. */
   startedAt: Scalars['DateTime']['output'];
   /** When it said that it goes; null while it serves, and for one that vanished. */
   stoppedAt?: Maybe<Scalars['DateTime']['output']>;
@@ -1883,16 +2300,23 @@ export type Replica = {
   version: Scalars['String']['output'];
 };
 
+/** A page of replicas. */
 export type ReplicaConnection = {
   __typename?: 'ReplicaConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ReplicaEdge>;
+  /** The same without cursors. */
   nodes: Array<Replica>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of replicas. */
 export type ReplicaEdge = {
   __typename?: 'ReplicaEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: Replica;
 };
 
@@ -1912,40 +2336,53 @@ export type RoleBinding = {
   id: Scalars['ID']['output'];
   /** Null for everywhere, and for a team. */
   organization?: Maybe<Organization>;
+  /** What may be done there. */
   role: Role;
   /** Null unless the role holds in one team alone. */
   team?: Maybe<Team>;
 };
 
+/** What the user of `roleGrant` can put right. */
 export type RoleGrantError = Conflict | NotFound;
 
+/** What `roleGrant` takes. */
 export type RoleGrantInput = {
   /** An `AdminUser` or a `ServiceToken`. */
   granteeId: Scalars['ID']['input'];
+  /** What they may do there. */
   role: Role;
   /** An `Organization` or a `Team`; null is everywhere. */
   scopeId?: InputMaybe<Scalars['ID']['input']>;
 };
 
+/** What `roleGrant` answers. */
 export type RoleGrantPayload = {
   __typename?: 'RoleGrantPayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<RoleGrantError>;
   /** Null when `errors` is not empty. */
   roleBinding?: Maybe<RoleBinding>;
 };
 
+/** What the user of `roleRevoke` can put right. */
 export type RoleRevokeError = Conflict | NotFound;
 
+/** What `roleRevoke` takes. */
 export type RoleRevokeInput = {
+  /** Of a `RoleBinding`. */
   roleBindingId: Scalars['ID']['input'];
 };
 
+/** What `roleRevoke` answers. */
 export type RoleRevokePayload = {
   __typename?: 'RoleRevokePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<RoleRevokeError>;
+  /** Whether it is gone. */
   revoked: Scalars['Boolean']['output'];
 };
 
+/** How fast and at what price a provider serves a request. */
 export type ServiceTier =
   | 'BATCH'
   | 'DEFAULT'
@@ -1955,27 +2392,37 @@ export type ServiceTier =
 /** A service that may sign in with a token. */
 export type ServiceToken = Node & {
   __typename?: 'ServiceToken';
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
   /** Null never expires. */
   expiresAt?: Maybe<Scalars['DateTime']['output']>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** Null before the first time. */
   lastUsedAt?: Maybe<Scalars['DateTime']['output']>;
   /** Null while it is in force. */
   revokedAt?: Maybe<Scalars['DateTime']['output']>;
+  /** What it may do, and where. */
   roles: Array<RoleBinding>;
+  /** What the service signs in with. */
   serviceName: Scalars['String']['output'];
 };
 
+/** A page of service accounts. */
 export type ServiceTokenConnection = {
   __typename?: 'ServiceTokenConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<ServiceTokenEdge>;
+  /** The same without cursors. */
   nodes: Array<ServiceToken>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** What the user of `serviceTokenCreate` can put right. */
 export type ServiceTokenCreateError = Conflict | InvalidInput;
 
+/** What `serviceTokenCreate` takes. */
 export type ServiceTokenCreateInput = {
   /** Null never expires. */
   expiresAt?: InputMaybe<Scalars['DateTime']['input']>;
@@ -1983,8 +2430,10 @@ export type ServiceTokenCreateInput = {
   serviceName: Scalars['String']['input'];
 };
 
+/** What `serviceTokenCreate` answers. */
 export type ServiceTokenCreatePayload = {
   __typename?: 'ServiceTokenCreatePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ServiceTokenCreateError>;
   /** Null when `errors` is not empty. */
   serviceToken?: Maybe<ServiceToken>;
@@ -1992,20 +2441,28 @@ export type ServiceTokenCreatePayload = {
   token?: Maybe<Scalars['String']['output']>;
 };
 
+/** An entry of a page of service accounts. */
 export type ServiceTokenEdge = {
   __typename?: 'ServiceTokenEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: ServiceToken;
 };
 
+/** What the user of `serviceTokenRevoke` can put right. */
 export type ServiceTokenRevokeError = NotFound;
 
+/** What `serviceTokenRevoke` takes. */
 export type ServiceTokenRevokeInput = {
+  /** Of a `ServiceToken`. */
   serviceTokenId: Scalars['ID']['input'];
 };
 
+/** What `serviceTokenRevoke` answers. */
 export type ServiceTokenRevokePayload = {
   __typename?: 'ServiceTokenRevokePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<ServiceTokenRevokeError>;
   /** Null when `errors` is not empty. */
   serviceToken?: Maybe<ServiceToken>;
@@ -2024,16 +2481,19 @@ export type Session = {
   isCurrent: Scalars['Boolean']['output'];
   /** When an access token was last made for it. */
   lastUsedAt: Scalars['DateTime']['output'];
+  /** When it began, with a sign-in. */
   startedAt: Scalars['DateTime']['output'];
   /** What the client called itself; null when it did not. */
   userAgent?: Maybe<Scalars['String']['output']>;
 };
 
+/** What `sessionEnd` takes. */
 export type SessionEndInput = {
   /** Of one of the viewer's sessions. */
   sessionId: Scalars['ID']['input'];
 };
 
+/** What `sessionEnd` answers. */
 export type SessionEndPayload = {
   __typename?: 'SessionEndPayload';
   /** How many sessions in force were ended. */
@@ -2043,26 +2503,37 @@ export type SessionEndPayload = {
 /** There is no session to refresh: it was ended, has run out, or its refresh token was used before. */
 export type SessionEnded = UserError & {
   __typename?: 'SessionEnded';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
+/** What `sessionSignInAsService` takes. */
 export type SessionSignInAsServiceInput = {
+  /** Of the service account. */
   serviceName: Scalars['String']['input'];
+  /** As it was shown once. */
   token: Scalars['String']['input'];
 };
 
+/** What the user of `sessionSignIn` can put right. */
 export type SessionSignInError = SessionEnded | TooManyAttempts | WrongCredentials;
 
+/** What `sessionSignIn` takes. */
 export type SessionSignInInput = {
+  /** Of the account. */
   email: Scalars['String']['input'];
+  /** Of the account. */
   password: Scalars['String']['input'];
 };
 
+/** What `sessionSignIn` answers. */
 export type SessionSignInPayload = {
   __typename?: 'SessionSignInPayload';
   /** For the header `Authorization: Bearer`; null when `errors` is not empty. */
   accessToken?: Maybe<Scalars['String']['output']>;
+  /** What the user can put right; empty when it was done. */
   errors: Array<SessionSignInError>;
   /** When the access token ends: ten minutes after it was made. Null when `errors` is not empty. */
   expiresAt?: Maybe<Scalars['DateTime']['output']>;
@@ -2071,10 +2542,13 @@ export type SessionSignInPayload = {
 /** The link is not in force: it was used, an hour has passed, or there is an administrator already. */
 export type SetupNotOpen = UserError & {
   __typename?: 'SetupNotOpen';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
+/** How one may sign in, beside email address and password. */
 export type SignInOptions = {
   __typename?: 'SignInOptions';
   /** Null when there is no identity provider. */
@@ -2090,6 +2564,7 @@ export type SingleSignOnOption = {
   url: Scalars['String']['output'];
 };
 
+/** What is told as it happens. */
 export type Subscription = {
   __typename?: 'Subscription';
   /** Changes the viewer may see, as they are made. */
@@ -2117,21 +2592,25 @@ export type Subscription = {
 };
 
 
+/** What is told as it happens. */
 export type SubscriptionAuditEventAddedArgs = {
   action?: InputMaybe<Scalars['String']['input']>;
 };
 
 
+/** What is told as it happens. */
 export type SubscriptionBudgetChangedArgs = {
   budgetId?: InputMaybe<Scalars['ID']['input']>;
 };
 
 
+/** What is told as it happens. */
 export type SubscriptionUsageRecordedArgs = {
   filter?: InputMaybe<UsageFilter>;
 };
 
 
+/** What is told as it happens. */
 export type SubscriptionUsageTotalsArgs = {
   apiKeyId?: InputMaybe<Scalars['ID']['input']>;
   intervalSeconds: Scalars['Int']['input'];
@@ -2141,20 +2620,30 @@ export type SubscriptionUsageTotalsArgs = {
 /** A name and a value that a key carries, and its usage with it. */
 export type Tag = {
   __typename?: 'Tag';
+  /** 1 to 200 characters. */
   name: Scalars['String']['output'];
+  /** 200 characters at most. */
   value: Scalars['String']['output'];
 };
 
+/** A name and a value that a key is to carry. */
 export type TagInput = {
+  /** 1 to 200 characters. */
   name: Scalars['String']['input'];
+  /** 200 characters at most. */
   value: Scalars['String']['input'];
 };
 
+/** A part of an organization. */
 export type Team = Node & {
   __typename?: 'Team';
+  /** When it was made. */
   createdAt: Scalars['DateTime']['output'];
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
+  /** For people. */
   name: Scalars['String']['output'];
+  /** Which it is a part of. */
   organization: Organization;
   /** Of all its keys together; null when it has none. */
   rateLimit?: Maybe<RateLimit>;
@@ -2162,18 +2651,23 @@ export type Team = Node & {
   slug: Scalars['String']['output'];
 };
 
+/** What the user of `teamCreate` can put right. */
 export type TeamCreateError = Conflict | InvalidInput | NotFound;
 
+/** What `teamCreate` takes. */
 export type TeamCreateInput = {
   /** 1 to 100 characters. */
   name: Scalars['String']['input'];
+  /** Of an `Organization`. */
   organizationId: Scalars['ID']['input'];
   /** 1 to 63 lower-case letters, digits and dashes. */
   slug: Scalars['String']['input'];
 };
 
+/** What `teamCreate` answers. */
 export type TeamCreatePayload = {
   __typename?: 'TeamCreatePayload';
+  /** What the user can put right; empty when it was done. */
   errors: Array<TeamCreateError>;
   /** Null when `errors` is not empty. */
   team?: Maybe<Team>;
@@ -2182,7 +2676,9 @@ export type TeamCreatePayload = {
 /** Too many attempts have failed of late, for this account or from this address. */
 export type TooManyAttempts = UserError & {
   __typename?: 'TooManyAttempts';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
@@ -2232,6 +2728,7 @@ export type UnpricedModels =
   /** An estimate is charged. */
   | 'ESTIMATE';
 
+/** What becomes of a parameter that a provider has no equivalent of. */
 export type UnsupportedParameters =
   /** The parameter is left out. */
   | 'DROP'
@@ -2243,32 +2740,40 @@ export type UsageAttempt = {
   __typename?: 'UsageAttempt';
   /** `billed`, `not_billed`, `estimated` or `unknown`. */
   billing: Scalars['String']['output'];
+  /** What the provider charges for it. */
   cost: Money;
   /** Null when it went well. */
   errorCode?: Maybe<Scalars['String']['output']>;
   /** Null when there was no answer. */
   httpStatus?: Maybe<Scalars['Int']['output']>;
+  /** The provider's name of the model. */
   model: Scalars['String']['output'];
   /** Counts up from 1. */
   number: Scalars['Int']['output'];
   /** `answered`, or how it failed: `connect`, `status`, `timeout`, `cut`, `malformed`, `in-stream`, `cancelled`, `refused`. */
   outcome: Scalars['String']['output'];
+  /** Name of the provider that was asked. */
   provider: Scalars['String']['output'];
+  /** How long it took, in milliseconds; null when unknown. */
   totalMs?: Maybe<Scalars['Int']['output']>;
   /** What was counted, by kind of unit. */
   units: Array<UsageUnits>;
 };
 
+/** What statistics can tell apart beside time. */
 export type UsageDimension =
   | 'ALIAS'
   | 'API_KEY'
   | 'MODEL'
   | 'ORGANIZATION'
   | 'PROVIDER'
+  /** Values of the tag that `tagName` names; a call counts for each tag that it carries. */
+  | 'TAG'
   | 'TEAM';
 
 /** Narrows a list of calls; what is absent or null does not narrow it. */
 export type UsageFilter = {
+  /** The alias that was called; exact. */
   alias?: InputMaybe<Scalars['String']['input']>;
   /** The `ApiKey` that paid. */
   apiKeyId?: InputMaybe<Scalars['ID']['input']>;
@@ -2280,6 +2785,7 @@ export type UsageFilter = {
   model?: InputMaybe<Scalars['String']['input']>;
   /** Of an `Organization` or a `Team`. */
   ownerId?: InputMaybe<Scalars['ID']['input']>;
+  /** Name of the provider that was asked last; exact. */
   provider?: InputMaybe<Scalars['String']['input']>;
   /** The first instant that counts. */
   since?: InputMaybe<Scalars['DateTime']['input']>;
@@ -2289,6 +2795,7 @@ export type UsageFilter = {
   until?: InputMaybe<Scalars['DateTime']['input']>;
 };
 
+/** How long each stretch of statistics is. */
 export type UsageInterval =
   /** Of UTC. */
   | 'DAY'
@@ -2305,12 +2812,15 @@ export type UsageRecord = Node & {
   apiKey?: Maybe<ApiKey>;
   /** Every time a provider was asked, in order. */
   attempts: Array<UsageAttempt>;
+  /** Prompt tokens read from a cache; part of `inputTokens`. */
   cacheReadTokens: Scalars['BigInt']['output'];
+  /** Prompt tokens written to a cache; part of `inputTokens`. */
   cacheWriteTokens: Scalars['BigInt']['output'];
   /** The key that the client presented, where an alias has another one pay and the viewer may see it; else null. */
   callerApiKey?: Maybe<ApiKey>;
   /** What the client called it; null when it did not. */
   clientRequestId?: Maybe<Scalars['String']['output']>;
+  /** What providers charge for it. */
   cost: Money;
   /** `user` as the client sent it; null when it did not. */
   endUser?: Maybe<Scalars['String']['output']>;
@@ -2322,6 +2832,7 @@ export type UsageRecord = Node & {
   finish?: Maybe<Scalars['String']['output']>;
   /** Milliseconds until the first output; null when there was none. */
   firstOutputMs?: Maybe<Scalars['Int']['output']>;
+  /** Opaque, and unique over all types. */
   id: Scalars['ID']['output'];
   /** Cached ones included. */
   inputTokens: Scalars['BigInt']['output'];
@@ -2337,6 +2848,7 @@ export type UsageRecord = Node & {
   outputTokens: Scalars['BigInt']['output'];
   /** The one asked last; null when none was. */
   provider?: Maybe<Scalars['String']['output']>;
+  /** Part of `outputTokens`. */
   reasoningTokens: Scalars['BigInt']['output'];
   /** As in the header `x-request-id` of its answer. */
   requestId: Scalars['String']['output'];
@@ -2350,7 +2862,9 @@ export type UsageRecord = Node & {
   retryUncertain: Scalars['Boolean']['output'];
   /** `reserved` (under way), `settled`, `released` (it used nothing) or `estimated` (nobody knows what it used). */
   state: Scalars['String']['output'];
+  /** Whether the answer was streamed. */
   stream: Scalars['Boolean']['output'];
+  /** Those of the key that paid, as they were then. */
   tags: Array<Tag>;
   /** Null when the key belongs to the organization as a whole. */
   team?: Maybe<Team>;
@@ -2362,23 +2876,32 @@ export type UsageRecord = Node & {
   usageSource: Scalars['String']['output'];
 };
 
+/** A page of calls. */
 export type UsageRecordConnection = {
   __typename?: 'UsageRecordConnection';
+  /** The entries of the page, each with its cursor. */
   edges: Array<UsageRecordEdge>;
+  /** The same without cursors. */
   nodes: Array<UsageRecord>;
+  /** Where the page stands in the list. */
   pageInfo: PageInfo;
 };
 
+/** An entry of a page of calls. */
 export type UsageRecordEdge = {
   __typename?: 'UsageRecordEdge';
+  /** To start after this entry. */
   cursor: Scalars['String']['output'];
+  /** The entry itself. */
   node: UsageRecord;
 };
 
+/** Sums of calls. */
 export type UsageStatistics = {
   __typename?: 'UsageStatistics';
   /** There are more rows than these. */
   isTruncated: Scalars['Boolean']['output'];
+  /** By time, then by what was asked for. */
   rows: Array<UsageSums>;
 };
 
@@ -2391,17 +2914,24 @@ export type UsageSums = {
   apiKey?: Maybe<ApiKey>;
   /** The beginning of the interval. */
   bucket: Scalars['DateTime']['output'];
+  /** What providers charge for them. */
   cost: Money;
+  /** Those of them that failed. */
   failedRequests: Scalars['BigInt']['output'];
+  /** Prompt tokens, cached ones included. */
   inputTokens: Scalars['BigInt']['output'];
   /** Null unless asked for. */
   model?: Maybe<Scalars['String']['output']>;
   /** Null unless asked for. */
   organization?: Maybe<Organization>;
+  /** Tokens of answers, reasoning included. */
   outputTokens: Scalars['BigInt']['output'];
   /** Null unless asked for. */
   provider?: Maybe<Scalars['String']['output']>;
+  /** Calls that were dispatched. */
   requests: Scalars['BigInt']['output'];
+  /** Null unless `TAG` was asked for. */
+  tagValue?: Maybe<Scalars['String']['output']>;
   /** Null unless asked for, and for keys without a team. */
   team?: Maybe<Team>;
 };
@@ -2409,10 +2939,15 @@ export type UsageSums = {
 /** What the calls of a while have come to. Later adjustments count when they are made, so a figure may be negative. */
 export type UsageTotals = {
   __typename?: 'UsageTotals';
+  /** What providers charge for them. */
   cost: Money;
+  /** Those of them that failed. */
   failedRequests: Scalars['BigInt']['output'];
+  /** Prompt tokens, cached ones included. */
   inputTokens: Scalars['BigInt']['output'];
+  /** Tokens of answers, reasoning included. */
   outputTokens: Scalars['BigInt']['output'];
+  /** Calls that were dispatched. */
   requests: Scalars['BigInt']['output'];
   /** When the event before was; what it says is not in here. */
   since: Scalars['DateTime']['output'];
@@ -2423,6 +2958,7 @@ export type UsageTotals = {
 /** So many units of a kind. */
 export type UsageUnits = {
   __typename?: 'UsageUnits';
+  /** How many. */
   count: Scalars['BigInt']['output'];
   /** Such as `input`, `cache_read` or `output`. */
   kind: Scalars['String']['output'];
@@ -2449,6 +2985,7 @@ export type Viewer = {
   sessions: Array<Session>;
 };
 
+/** What may be signed in. */
 export type ViewerKind =
   | 'ADMIN_USER'
   | 'SERVICE';
@@ -2458,6 +2995,7 @@ export type ViewerRole = {
   __typename?: 'ViewerRole';
   /** Null unless the role holds in one organization alone. */
   organizationId?: Maybe<Scalars['ID']['output']>;
+  /** What the viewer may do there. */
   role: Role;
   /** Null unless the role holds in one team alone. */
   teamId?: Maybe<Scalars['ID']['output']>;
@@ -2466,7 +3004,9 @@ export type ViewerRole = {
 /** Name and secret do not belong together, or the account may not sign in. It does not say which. */
 export type WrongCredentials = UserError & {
   __typename?: 'WrongCredentials';
+  /** What is wrong and what to do, in a sentence. */
   message: Scalars['String']['output'];
+  /** The input field at fault, from the root of the input; empty when it is the whole input. */
   path: Array<Scalars['String']['output']>;
 };
 
@@ -2610,6 +3150,7 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  CatalogSyncRunError: ( PayloadError );
   FirstAdministratorCreateError:
     | ( PayloadError )
     | ( PayloadError )
@@ -2690,6 +3231,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( Key )
     | ( AuditEventParent )
     | ( PlacedBudget )
+    | ( ListedSync )
     | ( ListedModel )
     | ( OrganizationParent )
     | ( ListedProvider )
@@ -2784,6 +3326,14 @@ export type ResolversTypes = {
   BudgetUpdateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetUpdateError']>;
   BudgetUpdateInput: BudgetUpdateInput;
   BudgetUpdatePayload: ResolverTypeWrapper<Omit<BudgetUpdatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetUpdateError']> }>;
+  CatalogSource: CatalogSource;
+  CatalogSync: ResolverTypeWrapper<ListedSync>;
+  CatalogSyncConnection: ResolverTypeWrapper<Omit<CatalogSyncConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['CatalogSyncEdge']>, nodes: Array<ResolversTypes['CatalogSync']> }>;
+  CatalogSyncEdge: ResolverTypeWrapper<Omit<CatalogSyncEdge, 'node'> & { node: ResolversTypes['CatalogSync'] }>;
+  CatalogSyncRunError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['CatalogSyncRunError']>;
+  CatalogSyncRunInput: CatalogSyncRunInput;
+  CatalogSyncRunPayload: ResolverTypeWrapper<Omit<CatalogSyncRunPayload, 'catalogSync' | 'errors'> & { catalogSync?: Maybe<ResolversTypes['CatalogSync']>, errors: Array<ResolversTypes['CatalogSyncRunError']> }>;
+  CatalogSyncStatus: CatalogSyncStatus;
   ConfigProblem: ResolverTypeWrapper<ConfigProblem>;
   ConfigSource: ConfigSource;
   ConfigStatus: ConfigStatus;
@@ -3013,6 +3563,12 @@ export type ResolversParentTypes = {
   BudgetUpdateError: ResolversUnionTypes<ResolversParentTypes>['BudgetUpdateError'];
   BudgetUpdateInput: BudgetUpdateInput;
   BudgetUpdatePayload: Omit<BudgetUpdatePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetUpdateError']> };
+  CatalogSync: ListedSync;
+  CatalogSyncConnection: Omit<CatalogSyncConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['CatalogSyncEdge']>, nodes: Array<ResolversParentTypes['CatalogSync']> };
+  CatalogSyncEdge: Omit<CatalogSyncEdge, 'node'> & { node: ResolversParentTypes['CatalogSync'] };
+  CatalogSyncRunError: ResolversUnionTypes<ResolversParentTypes>['CatalogSyncRunError'];
+  CatalogSyncRunInput: CatalogSyncRunInput;
+  CatalogSyncRunPayload: Omit<CatalogSyncRunPayload, 'catalogSync' | 'errors'> & { catalogSync?: Maybe<ResolversParentTypes['CatalogSync']>, errors: Array<ResolversParentTypes['CatalogSyncRunError']> };
   ConfigProblem: ConfigProblem;
   ConfigVersion: ListedVersion;
   ConfigVersionConnection: Omit<ConfigVersionConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['ConfigVersionEdge']>, nodes: Array<ResolversParentTypes['ConfigVersion']> };
@@ -3448,6 +4004,44 @@ export type BudgetUpdatePayloadResolvers<ContextType = AdminContext, ParentType 
   errors?: Resolver<Array<ResolversTypes['BudgetUpdateError']>, ParentType, ContextType>;
 };
 
+export type CatalogSyncResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['CatalogSync'] = ResolversParentTypes['CatalogSync']> = {
+  added?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  changed?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  deprecated?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  failure?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  finishedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  location?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  skipped?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  source?: Resolver<ResolversTypes['CatalogSource'], ParentType, ContextType>;
+  sourceVersion?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  startedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['CatalogSyncStatus'], ParentType, ContextType>;
+  unchanged?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type CatalogSyncConnectionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['CatalogSyncConnection'] = ResolversParentTypes['CatalogSyncConnection']> = {
+  edges?: Resolver<Array<ResolversTypes['CatalogSyncEdge']>, ParentType, ContextType>;
+  nodes?: Resolver<Array<ResolversTypes['CatalogSync']>, ParentType, ContextType>;
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+};
+
+export type CatalogSyncEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['CatalogSyncEdge'] = ResolversParentTypes['CatalogSyncEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['CatalogSync'], ParentType, ContextType>;
+};
+
+export type CatalogSyncRunErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['CatalogSyncRunError'] = ResolversParentTypes['CatalogSyncRunError']> = {
+  __resolveType: TypeResolveFn<'Conflict', ParentType, ContextType>;
+};
+
+export type CatalogSyncRunPayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['CatalogSyncRunPayload'] = ResolversParentTypes['CatalogSyncRunPayload']> = {
+  catalogSync?: Resolver<Maybe<ResolversTypes['CatalogSync']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['CatalogSyncRunError']>, ParentType, ContextType>;
+  isRunning?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
 export type ConfigProblemResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['ConfigProblem'] = ResolversParentTypes['ConfigProblem']> = {
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   path?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -3598,6 +4192,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   budgetDelete?: Resolver<ResolversTypes['BudgetDeletePayload'], ParentType, ContextType, RequireFields<MutationBudgetDeleteArgs, 'input'>>;
   budgetRaise?: Resolver<ResolversTypes['BudgetRaisePayload'], ParentType, ContextType, RequireFields<MutationBudgetRaiseArgs, 'input'>>;
   budgetUpdate?: Resolver<ResolversTypes['BudgetUpdatePayload'], ParentType, ContextType, RequireFields<MutationBudgetUpdateArgs, 'input'>>;
+  catalogSyncRun?: Resolver<ResolversTypes['CatalogSyncRunPayload'], ParentType, ContextType, RequireFields<MutationCatalogSyncRunArgs, 'input'>>;
   firstAdministratorCreate?: Resolver<ResolversTypes['FirstAdministratorCreatePayload'], ParentType, ContextType, RequireFields<MutationFirstAdministratorCreateArgs, 'input'>>;
   modelDeclare?: Resolver<ResolversTypes['ModelDeclarePayload'], ParentType, ContextType, RequireFields<MutationModelDeclareArgs, 'input'>>;
   modelWithdraw?: Resolver<ResolversTypes['ModelWithdrawPayload'], ParentType, ContextType, RequireFields<MutationModelWithdrawArgs, 'input'>>;
@@ -3623,7 +4218,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
 };
 
 export type NodeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'AdminUser' | 'Alias' | 'ApiKey' | 'AuditEvent' | 'Budget' | 'Model' | 'Organization' | 'Provider' | 'RateLimit' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'AdminUser' | 'Alias' | 'ApiKey' | 'AuditEvent' | 'Budget' | 'CatalogSync' | 'Model' | 'Organization' | 'Provider' | 'RateLimit' | 'ServiceToken' | 'Team' | 'UsageRecord', ParentType, ContextType>;
 };
 
 export type NotFoundResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['NotFound'] = ResolversParentTypes['NotFound']> = {
@@ -3814,6 +4409,7 @@ export type QueryResolvers<ContextType = AdminContext, ParentType extends Resolv
   apiKeys?: Resolver<ResolversTypes['ApiKeyConnection'], ParentType, ContextType, RequireFields<QueryApiKeysArgs, 'first'>>;
   auditEvents?: Resolver<ResolversTypes['AuditEventConnection'], ParentType, ContextType, RequireFields<QueryAuditEventsArgs, 'first'>>;
   budgets?: Resolver<ResolversTypes['BudgetConnection'], ParentType, ContextType, RequireFields<QueryBudgetsArgs, 'first'>>;
+  catalogSyncs?: Resolver<ResolversTypes['CatalogSyncConnection'], ParentType, ContextType, RequireFields<QueryCatalogSyncsArgs, 'first'>>;
   configVersions?: Resolver<ResolversTypes['ConfigVersionConnection'], ParentType, ContextType, RequireFields<QueryConfigVersionsArgs, 'first'>>;
   model?: Resolver<Maybe<ResolversTypes['Model']>, ParentType, ContextType, RequireFields<QueryModelArgs, 'id'>>;
   models?: Resolver<ResolversTypes['ModelConnection'], ParentType, ContextType, RequireFields<QueryModelsArgs, 'first'>>;
@@ -4140,6 +4736,7 @@ export type UsageSumsResolvers<ContextType = AdminContext, ParentType extends Re
   outputTokens?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
   provider?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   requests?: Resolver<ResolversTypes['BigInt'], ParentType, ContextType>;
+  tagValue?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
 };
 
@@ -4230,6 +4827,11 @@ export type Resolvers<ContextType = AdminContext> = {
   BudgetRaisePayload?: BudgetRaisePayloadResolvers<ContextType>;
   BudgetUpdateError?: BudgetUpdateErrorResolvers<ContextType>;
   BudgetUpdatePayload?: BudgetUpdatePayloadResolvers<ContextType>;
+  CatalogSync?: CatalogSyncResolvers<ContextType>;
+  CatalogSyncConnection?: CatalogSyncConnectionResolvers<ContextType>;
+  CatalogSyncEdge?: CatalogSyncEdgeResolvers<ContextType>;
+  CatalogSyncRunError?: CatalogSyncRunErrorResolvers<ContextType>;
+  CatalogSyncRunPayload?: CatalogSyncRunPayloadResolvers<ContextType>;
   ConfigProblem?: ConfigProblemResolvers<ContextType>;
   ConfigVersion?: ConfigVersionResolvers<ContextType>;
   ConfigVersionConnection?: ConfigVersionConnectionResolvers<ContextType>;

@@ -142,6 +142,16 @@ export const operations: Readonly<Record<string, Operation>> = {
     otherwise: 'forbidden',
     outcomes: nobodyToFind(editorsOfAll),
   },
+  'Query.catalogSyncs': {
+    document: '{ catalogSyncs { nodes { id } } }',
+    otherwise: 'forbidden',
+    outcomes: viewersOfAll,
+  },
+  'Mutation.catalogSyncRun': {
+    document: 'mutation { catalogSyncRun(input: {}) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: editorsOfAll,
+  },
   'Query.models': { document: '{ models(first: 1) { nodes { id } } }', otherwise: 'done', outcomes: everybody },
   'Query.model': { document: '{ model(id: "$team") { id } }', otherwise: 'hidden', outcomes: everybody },
   'Query.adminUsers': {

@@ -27,7 +27,8 @@ describe('the matrix of fields, roles and places', () => {
   const tokens = new Map<Member, string | undefined>([['stranger', undefined]])
   const ids = new Map<string, string>()
   beforeAll(async () => {
-    gateway = await openTestGateway()
+    // Nobody outside is asked for prices.
+    gateway = await openTestGateway({ file: { catalog: { sync: 'off', url: 'http://127.0.0.1:1' } } })
     await followSetupLink(gateway)
     const root = await signedIn(gateway)
     tokens.set('administrator everywhere', root)

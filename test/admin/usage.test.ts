@@ -305,3 +305,41 @@ test('a key of another organization that made a call is not shown to those whose
     { apiKey: { name: 'of acme' }, callerApiKey: { name: 'of globex' } },
   ])
 })
+
+test('statistics by tag count a call for each tag that it carries', async () => {
+  const root = await signedIn(gateway)
+  const { organizationId } = await tenantOf(gateway, root, 'tagged')
+  const made = await askAdmin(
+    gateway,
+    `mutation ($input: ApiKeyCreateInput!) { apiKeyCreate(input: $input) { secret } }`,
+    {
+      token: root,
+      variables: {
+        input: {
+          ownerId: organizationId,
+          name: 'tagged',
+          tags: [
+            { name: 'feature', value: 'search' },
+            { name: 'stage', value: 'prod' },
+          ],
+        },
+      },
+    },
+  )
+  for (let times = 0; times < 3; times++) {
+    await (await gateway.chat({ model: 'round-numbers' }, { key: made.data.apiKeyCreate.secret })).arrayBuffer()
+  }
+  await gateway.allSettled()
+  const since = new Date(Date.now() - 3_600_000).toISOString()
+  const byTag = (more: string) =>
+    askAdmin(gateway, `{ usageStatistics(since: "${since}", ${more}) { rows { tagValue model requests } } }`, {
+      token: root,
+    })
+  const { data } = await byTag('by: [TAG], tagName: "feature"')
+  expect(data.usageStatistics.rows).toEqual([{ tagValue: 'search', model: null, requests: '3' }])
+  const monthly = await byTag('by: [TAG, MODEL], tagName: "stage", interval: MONTH')
+  expect(monthly.data.usageStatistics.rows).toMatchObject([{ tagValue: 'prod', requests: '3' }])
+  for (const wrong of ['by: [TAG]', 'by: [TAG, ALIAS], tagName: "stage"']) {
+    expect((await byTag(wrong)).errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT')
+  }
+})

@@ -57,6 +57,10 @@ const readers: Readonly<Record<NodeType, Reader>> = {
     read: async (id, { routing }) => (await routing.aliasesById([id]))[0],
     isVisible: (viewer) => inScope(viewer, globalScope),
   },
+  CatalogSync: {
+    read: async (id, { catalog }) => (await catalog.syncsById([id]))[0],
+    isVisible: (viewer) => inScope(viewer, globalScope),
+  },
   // The catalog is everybody's.
   Model: { read: async (id, { models }) => (await models.byId([id]))[0], isVisible: ({ grants }) => grants.length > 0 },
   AuditEvent: {

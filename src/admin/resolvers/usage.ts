@@ -47,7 +47,11 @@ export const usageResolvers: Resolvers = {
       })
       return connectionOf(rows, first, (row) => [row.reservedAtText, row.requestId])
     },
-    async usageStatistics(_root, { since, until, interval, by, ownerId, apiKeyId }, context) {
+    async usageStatistics(_root, { since, until, interval, by, ownerId, apiKeyId, tagName }, context) {
+      if (by.includes('TAG') && !tagName) throw badInput('tagName says which tag TAG is about.')
+      if (tagName && (apiKeyId || by.includes('API_KEY') || by.includes('ALIAS'))) {
+        throw badInput('Sums by tag know neither keys nor aliases; ask for them without tagName.')
+      }
       const rows = await context.usage.sums({
         visible: context.visible,
         since,
@@ -58,6 +62,7 @@ export const usageResolvers: Resolvers = {
         teamId: undefined,
         ...ownerIds(ownerId),
         keyId: keyIdOf(apiKeyId),
+        tagName: tagName ?? undefined,
         limit: rowsMax + 1,
       })
       return { rows: rows.slice(0, rowsMax), isTruncated: rows.length > rowsMax }

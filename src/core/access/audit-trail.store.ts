@@ -1,4 +1,4 @@
-import type { PoolClient } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import type { Actor } from '../keys/keys.ts'
 
 /** What a change that was made before runs into: see `Actor.idempotencyKey`. */
@@ -21,9 +21,13 @@ export interface AuditedChange {
   after?: object | undefined
 }
 
+/** Puts on record what changes nothing by itself, such as that something was asked for. */
+export const recordAuditAlone = (pool: Pool, entry: AuditEntry, change: AuditedChange): Promise<void> =>
+  recordAudit(pool, entry, change)
+
 /** Puts a change on record, in the transaction that makes it: no audit, no change. */
 export async function recordAudit(
-  client: PoolClient,
+  client: PoolClient | Pool,
   { id, actor }: AuditEntry,
   { action, subjectKind, subjectId, organizationId, before, after }: AuditedChange,
 ): Promise<void> {

@@ -104,7 +104,7 @@ export interface ReportedEntry {
 export const usageIntervals = ['hour', 'day', 'month'] as const
 export type UsageInterval = (typeof usageIntervals)[number]
 
-export const usageDimensions = ['organization', 'team', 'api_key', 'provider', 'model', 'alias'] as const
+export const usageDimensions = ['organization', 'team', 'api_key', 'provider', 'model', 'alias', 'tag'] as const
 export type UsageDimension = (typeof usageDimensions)[number]
 
 export interface SumsQuery {
@@ -116,6 +116,8 @@ export interface SumsQuery {
   organizationId: string | undefined
   teamId: string | undefined
   keyId: string | undefined
+  /** Only calls that carry this tag, told apart by its value where `by` has `tag`; not together with a key or an alias. */
+  tagName?: string | undefined
   limit: number
 }
 
@@ -139,6 +141,8 @@ export interface UsageSums {
   provider: string | null
   model: string | null
   alias: string | null
+  /** The value of the tag that was asked for. */
+  tagValue: string | null
   requests: string
   failedRequests: string
   inputTokens: string
@@ -157,6 +161,8 @@ const selectCalls = `
     u.first_output_ms as "firstOutputMs", u.total_ms as "totalMs", u.tags, u.end_user as "endUser"
   from usage_records u`
 
+const tagRollups = { hour: 'usage_tag_hourly', day: 'usage_tag_daily', month: 'monthly_tag_summary' } as const
+
 const rollups = { hour: 'usage_hourly', day: 'usage_daily', month: 'monthly_usage_summary' } as const
 
 const dimensionColumns = {
@@ -166,6 +172,7 @@ const dimensionColumns = {
   provider: 'provider',
   model: 'model',
   alias: 'alias',
+  tag: 'tag_value',
 } as const satisfies Record<UsageDimension, string>
 
 const dimensionNames = {
@@ -175,6 +182,7 @@ const dimensionNames = {
   provider: 'provider',
   model: 'model',
   alias: 'alias',
+  tag: 'tagValue',
 } as const satisfies Record<UsageDimension, keyof UsageSums>
 
 /** Conditions with their values, bound in the order in which they are added. */
@@ -307,7 +315,7 @@ export function createUsageReports(pool: Pool): UsageReports {
       }
     },
 
-    async sums({ visible, since, until, interval, by, organizationId, teamId, keyId, limit }) {
+    async sums({ visible, since, until, interval, by, organizationId, teamId, keyId, tagName, limit }) {
       const conditions = new Conditions()
       conditions.add(`r.bucket >= date_trunc('${interval}', ?::timestamptz, 'UTC')`, since)
       conditions.add('r.bucket < ?', until)
@@ -315,6 +323,7 @@ export function createUsageReports(pool: Pool): UsageReports {
       conditions.add('r.organization_id = ?', organizationId)
       conditions.add('r.team_id = ?', teamId)
       conditions.add('r.key_id = ?', keyId)
+      conditions.add('r.tag_key = ?', tagName)
       const asked = usageDimensions.filter((dimension) => by.includes(dimension))
       const columns = asked.map((dimension) => `r.${dimensionColumns[dimension]}`)
       const selected = usageDimensions.map((dimension) => {
@@ -325,7 +334,7 @@ export function createUsageReports(pool: Pool): UsageReports {
         `select r.bucket, ${selected.join(', ')}, sum(r.requests)::bigint as requests,
            sum(r.failed_requests)::bigint as "failedRequests", sum(r.input_tokens)::bigint as "inputTokens",
            sum(r.output_tokens)::bigint as "outputTokens", sum(r.cost_nano)::bigint as "costNano"
-         from ${rollups[interval]} r ${conditions.where}
+         from ${(tagName === undefined ? rollups : tagRollups)[interval]} r ${conditions.where}
          group by ${['r.bucket', ...columns].join(', ')}
          order by ${['r.bucket', ...columns].join(', ')}
          limit ${conditions.bind(limit)}`,
