@@ -108,9 +108,11 @@ test('auditEventAdded and configChanged tell what administrators do, to whoever 
   await begun()
   await keyIn(gateway, root, acme.teamId, 'told of')
   await keyIn(gateway, root, globex.teamId, 'told to others')
-  await askAdmin(gateway, 'mutation { providerCreate(input: { name: "live", type: DEMO }) { provider { id } } }', {
-    token: root,
-  })
+  await askAdmin(
+    gateway,
+    'mutation { providerCreate(input: { name: "live", type: OPENAI_COMPATIBLE, baseUrl: "https://example.com" }) { errors { __typename } } }',
+    { token: root },
+  )
   await eventually('all to be told', () => audit.events.length >= 3 && versions.events.length === 1)
   expect(audit.events.map(({ action }) => action)).toEqual(['key.create', 'key.create', 'provider.create'])
   expect(own.events).toEqual([{ action: 'key.create', organization: { slug: 'acme' } }])

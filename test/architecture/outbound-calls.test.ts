@@ -41,14 +41,20 @@ const known: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
   'src/proxy/rest/server.ts': { 'node:http': 'listens', fastify: 'listens' },
   'src/ops/server.ts': { 'node:http': 'listens' },
-  'src/admin/server.ts': { fastify: 'listens', '@apollo/server': 'carries out what came in' },
+  'src/admin/server.ts': {
+    fastify: 'listens',
+    '@apollo/server': 'carries out what came in',
+    '@fastify/cors': 'answers what came in',
+  },
+  'src/admin/pages/pages.ts': { '@fastify/static': 'answers what came in' },
+  'src/core/access/single-sign-on.ts': { 'openid-client': 'sends its requests by the one way out' },
   'src/admin/pages/setup.js': { fetch: 'in a browser, to the listener that the page came from' },
   'src/admin/subscriptions.ts': { ws: 'takes sockets that came in' },
 }
 
 /** Modules that know how to connect. Anything of a cloud's SDK does, too. */
 const connecting =
-  /^(?:node:)?(?:http|https|http2|net|tls|dns|dns\/promises|dgram|quic|child_process|inspector)$|^(?:undici|ws|ioredis|pg|fastify|eventsource|node-fetch|axios|got|nodemailer|jose|openai|google-auth-library|gaxios|gcp-metadata)$|^(?:@aws-sdk|@smithy|@google|@google-cloud|@azure|@grpc|@apollo|@fastify|@mikro-orm|@opentelemetry|@anthropic-ai)\//
+  /^(?:node:)?(?:http|https|http2|net|tls|dns|dns\/promises|dgram|quic|child_process|inspector)$|^(?:undici|ws|ioredis|pg|fastify|eventsource|node-fetch|axios|got|nodemailer|jose|openai|google-auth-library|openid-client|gaxios|gcp-metadata)$|^(?:@aws-sdk|@smithy|@google|@google-cloud|@azure|@grpc|@apollo|@fastify|@mikro-orm|@opentelemetry|@anthropic-ai)\//
 
 /** What only reads addresses, or describes tables. */
 const harmless: Readonly<Record<string, readonly string[]>> = {

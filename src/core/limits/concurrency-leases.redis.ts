@@ -80,9 +80,10 @@ export function openConcurrencyLeases({
       organizations.map(async ([organizationId, leases]) => {
         if (which === 'all') await registerOrganization(organizationId, leases)
         else if (await isLost(organizationId)) {
+          // Those of now: some have ended since it was asked, and some that were lost as well have come.
           await registerOrganization(
             organizationId,
-            leases.filter(({ position }) => position >= 0),
+            open.filter((lease) => lease.organizationId === organizationId),
           )
         }
       }),
