@@ -14,6 +14,14 @@ export interface AdminData {
 export async function fillAdminData(url: string, { organizations, keys, calls, days }: AdminData): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
+  try {
+    await fill(client, { organizations, keys, calls, days })
+  } finally {
+    await client.end()
+  }
+}
+
+async function fill(client: pg.Client, { organizations, keys, calls, days }: AdminData): Promise<void> {
   const day = (ago: number): string => new Date(Date.now() - ago * 86_400_000).toISOString().slice(0, 10)
   for (let ago = days; ago > 1; ago--) {
     for (const table of ['usage_records', 'usage_attempts', 'ledger_entries']) {
@@ -100,5 +108,4 @@ export async function fillAdminData(url: string, { organizations, keys, calls, d
     `insert into rate_limits (id, api_key_id, max_concurrent) select gen_random_uuid(), k.id, 5 from api_keys k limit 1000`,
   )
   await client.query('vacuum (analyze)')
-  await client.end()
 }

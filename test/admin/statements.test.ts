@@ -7,7 +7,7 @@ import { openTestGateway, type TestGateway } from '../support/gateway.ts'
 const operations: readonly [name: string, most: number, document: string][] = [
   [
     'organizations',
-    4,
+    5,
     '{ organizations(first: FIRST) { nodes { slug teams { slug rateLimit { strict } } rateLimit { strict } } } }',
   ],
   [
