@@ -55,15 +55,20 @@ async function fill(client: pg.Client, { organizations, keys, calls, days }: Adm
      select k.id, jsonb_build_object('feature', 'f' || abs(hashtext(k.id::text)) % 20) from api_keys k`,
   )
   await client.query(
-    `create temporary table made as
-     select gen_random_uuid() as request_id,
-       date_trunc('second', now()) - (n::float8 / $1 * $2) * interval '1 day' as reserved_at,
-       k.id as key_id, k.organization_id, k.team_id, n
-     from generate_series(1, $1::integer) n
-     join (select k.*, row_number() over (order by k.id) as at, count(*) over () as total from api_keys k) k
-       on k.at = 1 + (n * 7919) % k.total`,
-    [calls, days - 1],
+    `create temporary table key_at as
+     select (row_number() over (order by k.id) - 1)::integer as at, k.id as key_id, k.organization_id, k.team_id from api_keys k`,
   )
+  await client.query('alter table key_at add primary key (at)')
+  await client.query('analyze key_at')
+  await client.query(
+    `create temporary table made as
+     select gen_random_uuid() as request_id, n,
+       date_trunc('second', now()) - (n::float8 / $1 * $2) * interval '1 day' as reserved_at, k.key_id, k.organization_id,
+       k.team_id
+     from generate_series(1, $1::integer) n join key_at k on k.at = (n::bigint * 7919 % $3)::integer`,
+    [calls, days - 1, keys],
+  )
+  await client.query('analyze made')
   await client.query(
     `insert into usage_records (request_id, reserved_at, ended_at, organization_id, team_id, key_id, operation, door,
        requested_model, alias, provider, model, state, finish, usage_source, error_code, input_tokens, output_tokens,
@@ -96,6 +101,13 @@ async function fill(client: pg.Client, { organizations, keys, calls, days }: Adm
        from usage_records u group by 1, 2, 3, 4, 5, 6, 7`,
     )
   }
+  await client.query(
+    `insert into usage_model_daily (bucket, organization_id, team_id, provider, model, alias, requests, failed_requests,
+       input_tokens, output_tokens, cost_nano)
+     select d.bucket, d.organization_id, d.team_id, d.provider, d.model, d.alias, sum(d.requests), sum(d.failed_requests),
+       sum(d.input_tokens), sum(d.output_tokens), sum(d.cost_nano)
+     from usage_daily d group by 1, 2, 3, 4, 5, 6`,
+  )
   await client.query(
     `insert into audit_events (id, actor_kind, action, subject_kind, subject_id, organization_id, created_at)
      select gen_random_uuid(), 'system', 'key.create', 'api_key', k.id::text, k.organization_id, k.created_at from api_keys k`,

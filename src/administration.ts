@@ -73,6 +73,7 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
     import('./admin/feeds/feeds.ts'),
   ])
   const ids = createUuidV7Source()
+  const client = openWayOut(settings, log)
   const changes = { pool: pools.admin, clock, newId: ids }
   const policyChanged = (): void => events.publish({ type: 'key-policy-changed' })
   const passwords = createPasswords()
@@ -83,7 +84,7 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
     settings: () => deps.config().adminSignIn.oidc,
     store: createSingleSignOnStore(pools.admin),
     signIn,
-    client: openWayOut(settings),
+    client,
     clock,
     newId: ids,
     log,
@@ -126,9 +127,9 @@ export async function openAdminPlane(deps: AdminPlaneDeps): Promise<AdminPlane> 
       catalog: {
         syncs: (after, limit) => listSyncs(pools.admin, after, limit),
         syncsById: (wanted) => syncsById(pools.admin, wanted),
-        run: openCatalogSync({ ...deps, ids }),
+        run: openCatalogSync({ ...deps, ids, client }),
       },
-      ...openManagedRouting({ ...deps, ids }),
+      ...openManagedRouting({ ...deps, ids, client }),
       upstreams: deps.upstreams,
       newId: ids,
       models: createListedModels(pools.admin),

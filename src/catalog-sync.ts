@@ -4,17 +4,17 @@ import { type CatalogSyncResult, syncFromLocation } from './core/catalog/sync.ts
 import type { IdSource } from './core/ids.ts'
 import type { Actor } from './core/keys/keys.ts'
 import { requestText } from './core/upstream/request.ts'
-import { openWayOut } from './outbound.ts'
+import type { UpstreamClient } from './core/upstream/upstream-client.ts'
 
 export interface CatalogSyncDeps extends Pick<AdminPlaneDeps, 'config' | 'pools' | 'clock' | 'events'> {
   ids: IdSource
+  client: UpstreamClient
 }
 
 const syncTimeoutMs = 120_000
 
 /** Looks at the published catalog because somebody wants it, rather than at the next daily look. Throws nothing. */
-export function openCatalogSync({ config, pools, clock, events, ids }: CatalogSyncDeps) {
-  const client = openWayOut(config().settings)
+export function openCatalogSync({ config, pools, clock, events, ids, client }: CatalogSyncDeps) {
   return async (
     allowShrink: boolean,
     actor: Actor,

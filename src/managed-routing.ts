@@ -9,21 +9,24 @@ import { createRoutingChanges } from './core/routing/routing-change.store.ts'
 import { readStoredRouting } from './core/routing/snapshot.store.ts'
 import { credentialsOf } from './core/secrets/credentials-of.ts'
 import { createAddressGuard } from './core/upstream/address-guard.ts'
-import { openWayOut } from './outbound.ts'
+import type { UpstreamClient } from './core/upstream/upstream-client.ts'
 import { openProbe } from './probe/open-probe.ts'
 import { probeProvider } from './probe/provider-probe.ts'
 
 export interface ManagedRoutingDeps extends Pick<AdminPlaneDeps, 'config' | 'pools' | 'clock' | 'keyring' | 'events'> {
   ids: IdSource
+  client: UpstreamClient
 }
 
+/** Less than an operation of the admin API may take. */
+const probeTimeoutMs = 8_000
+
 /** What administrators change of routing, and trying a provider out: over the same parts as serving, in this process. */
-export function openManagedRouting({ config, pools, clock, keyring, events, ids }: ManagedRoutingDeps): {
+export function openManagedRouting({ config, pools, clock, keyring, events, ids, client }: ManagedRoutingDeps): {
   routes: ManagedRouting
   testProvider(name: string, model: string | undefined): Promise<{ ok: boolean; lines: readonly string[] }>
 } {
   const { settings } = config()
-  const client = openWayOut(settings)
   let resolveName: PriceBookOptions['resolveName']
   const change = createRoutingChanges({
     pool: pools.admin,
@@ -60,7 +63,9 @@ export function openManagedRouting({ config, pools, clock, keyring, events, ids 
           name,
           model,
         )
-        return await probeProvider(target, () => ids(clock.nowMs())).finally(() => target.provider.close())
+        return await probeProvider(target, () => ids(clock.nowMs()), probeTimeoutMs).finally(() =>
+          target.provider.close(),
+        )
       } catch (error) {
         return { ok: false, lines: [(error as Error).message] } // fit to show
       }

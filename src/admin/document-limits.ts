@@ -33,6 +33,7 @@ const aloneFields = new Set([
   'sessionRefresh',
   'passwordChange',
   'adminUserCreate',
+  'adminUserSetPassword',
   'serviceTokenCreate',
   'apiKeyCreate',
   'apiKeyRotate',

@@ -116,6 +116,26 @@ export type AdminUserSetEnabledPayload = {
   errors: Array<AdminUserSetEnabledError>;
 };
 
+/** What the user of `adminUserSetPassword` can put right. */
+export type AdminUserSetPasswordError = InvalidInput | NotFound;
+
+/** What `adminUserSetPassword` takes. */
+export type AdminUserSetPasswordInput = {
+  /** Of an `AdminUser`. */
+  adminUserId: Scalars['ID']['input'];
+  /** 12 to 128 characters. */
+  password: Scalars['String']['input'];
+};
+
+/** What `adminUserSetPassword` answers. */
+export type AdminUserSetPasswordPayload = {
+  __typename?: 'AdminUserSetPasswordPayload';
+  /** Null when `errors` is not empty. */
+  adminUser?: Maybe<AdminUser>;
+  /** What the user can put right; empty when it was done. */
+  errors: Array<AdminUserSetPasswordError>;
+};
+
 /** A name of the operator's for one or several models. */
 export type Alias = Node & {
   __typename?: 'Alias';
@@ -1180,6 +1200,8 @@ export type Mutation = {
   adminUserCreate: AdminUserCreatePayload;
   /** Keeps a person out, within seconds, or lets them in again. */
   adminUserSetEnabled: AdminUserSetEnabledPayload;
+  /** Sets the password of somebody who has forgotten theirs, and ends all their sessions; to be changed by its owner. */
+  adminUserSetPassword: AdminUserSetPasswordPayload;
   /** Creates an alias; clients may name it within seconds. For editors of the whole gateway, as all of these. */
   aliasCreate: AliasCreatePayload;
   /** Takes an alias away for good; its name is free again. */
@@ -1226,6 +1248,8 @@ export type Mutation = {
   modelWithdraw: ModelWithdrawPayload;
   /** Creates an organization. For administrators of the whole gateway. */
   organizationCreate: OrganizationCreatePayload;
+  /** Gives an organization another name; its slug stays, for the configuration file knows it by that. For its administrators. */
+  organizationUpdate: OrganizationUpdatePayload;
   /** Changes the viewer's password and ends all of the viewer's other sessions. */
   passwordChange: PasswordChangePayload;
   /** Sets a price of one's own from now on, before that of the catalog, or ends it. */
@@ -1235,7 +1259,7 @@ export type Mutation = {
    * nothing of it is stored. For editors of the whole gateway, as all of these.
    */
   providerCreate: ProviderCreatePayload;
-  /** Makes one call to the provider, as cheap as one can be, and says what came of it; within 30 s. */
+  /** Makes one call to the provider, as cheap as one can be, and says what came of it; within 8 s. */
   providerTestConnection: ProviderTestConnectionPayload;
   /**
    * Changes a provider, switches it off or on, and stores, replaces or removes what it is called with. What is absent
@@ -1271,6 +1295,8 @@ export type Mutation = {
   sessionSignOutEverywhere: SessionEndPayload;
   /** Creates a team in an organization. For its administrators. */
   teamCreate: TeamCreatePayload;
+  /** Gives a team another name; its slug stays. For its administrators. */
+  teamUpdate: TeamUpdatePayload;
 };
 
 
@@ -1283,6 +1309,12 @@ export type MutationAdminUserCreateArgs = {
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationAdminUserSetEnabledArgs = {
   input: AdminUserSetEnabledInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationAdminUserSetPasswordArgs = {
+  input: AdminUserSetPasswordInput;
 };
 
 
@@ -1389,6 +1421,12 @@ export type MutationOrganizationCreateArgs = {
 
 
 /** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationOrganizationUpdateArgs = {
+  input: OrganizationUpdateInput;
+};
+
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
 export type MutationPasswordChangeArgs = {
   input: PasswordChangeInput;
 };
@@ -1477,6 +1515,12 @@ export type MutationTeamCreateArgs = {
   input: TeamCreateInput;
 };
 
+
+/** Changes. Each takes one `input` and answers with one payload, whose `errors` say what the user can put right. */
+export type MutationTeamUpdateArgs = {
+  input: TeamUpdateInput;
+};
+
 /** Anything that can be fetched again by its id. */
 export type Node = {
   /** Opaque, and unique over all types. */
@@ -1547,6 +1591,26 @@ export type OrganizationEdge = {
   cursor: Scalars['String']['output'];
   /** The entry itself. */
   node: Organization;
+};
+
+/** What the user of `organizationUpdate` can put right. */
+export type OrganizationUpdateError = InvalidInput | NotFound;
+
+/** What `organizationUpdate` takes. */
+export type OrganizationUpdateInput = {
+  /** 1 to 100 characters. */
+  name: Scalars['String']['input'];
+  /** Of an `Organization`. */
+  organizationId: Scalars['ID']['input'];
+};
+
+/** What `organizationUpdate` answers. */
+export type OrganizationUpdatePayload = {
+  __typename?: 'OrganizationUpdatePayload';
+  /** What the user can put right; empty when it was done. */
+  errors: Array<OrganizationUpdateError>;
+  /** Null when `errors` is not empty. */
+  organization?: Maybe<Organization>;
 };
 
 /** Where a page stands in its list. */
@@ -2673,6 +2737,26 @@ export type TeamCreatePayload = {
   team?: Maybe<Team>;
 };
 
+/** What the user of `teamUpdate` can put right. */
+export type TeamUpdateError = InvalidInput | NotFound;
+
+/** What `teamUpdate` takes. */
+export type TeamUpdateInput = {
+  /** 1 to 100 characters. */
+  name: Scalars['String']['input'];
+  /** Of a `Team`. */
+  teamId: Scalars['ID']['input'];
+};
+
+/** What `teamUpdate` answers. */
+export type TeamUpdatePayload = {
+  __typename?: 'TeamUpdatePayload';
+  /** What the user can put right; empty when it was done. */
+  errors: Array<TeamUpdateError>;
+  /** Null when `errors` is not empty. */
+  team?: Maybe<Team>;
+};
+
 /** Too many attempts have failed of late, for this account or from this address. */
 export type TooManyAttempts = UserError & {
   __typename?: 'TooManyAttempts';
@@ -3089,6 +3173,10 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  AdminUserSetPasswordError:
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   AliasCreateError:
     | ( PayloadError )
     | ( PayloadError )
@@ -3169,6 +3257,10 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  OrganizationUpdateError:
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
   PasswordChangeError:
     | ( PayloadError )
     | ( PayloadError )
@@ -3221,6 +3313,10 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( PayloadError )
     | ( PayloadError )
   ;
+  TeamUpdateError:
+    | ( PayloadError )
+    | ( PayloadError )
+  ;
 };
 
 /** Mapping of interface types */
@@ -3263,6 +3359,9 @@ export type ResolversTypes = {
   AdminUserSetEnabledError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['AdminUserSetEnabledError']>;
   AdminUserSetEnabledInput: AdminUserSetEnabledInput;
   AdminUserSetEnabledPayload: ResolverTypeWrapper<Omit<AdminUserSetEnabledPayload, 'adminUser' | 'errors'> & { adminUser?: Maybe<ResolversTypes['AdminUser']>, errors: Array<ResolversTypes['AdminUserSetEnabledError']> }>;
+  AdminUserSetPasswordError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['AdminUserSetPasswordError']>;
+  AdminUserSetPasswordInput: AdminUserSetPasswordInput;
+  AdminUserSetPasswordPayload: ResolverTypeWrapper<Omit<AdminUserSetPasswordPayload, 'adminUser' | 'errors'> & { adminUser?: Maybe<ResolversTypes['AdminUser']>, errors: Array<ResolversTypes['AdminUserSetPasswordError']> }>;
   Alias: ResolverTypeWrapper<ListedAlias>;
   AliasCap: ResolverTypeWrapper<AliasCap>;
   AliasCapInput: AliasCapInput;
@@ -3380,6 +3479,9 @@ export type ResolversTypes = {
   OrganizationCreateInput: OrganizationCreateInput;
   OrganizationCreatePayload: ResolverTypeWrapper<Omit<OrganizationCreatePayload, 'errors' | 'organization'> & { errors: Array<ResolversTypes['OrganizationCreateError']>, organization?: Maybe<ResolversTypes['Organization']> }>;
   OrganizationEdge: ResolverTypeWrapper<Omit<OrganizationEdge, 'node'> & { node: ResolversTypes['Organization'] }>;
+  OrganizationUpdateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['OrganizationUpdateError']>;
+  OrganizationUpdateInput: OrganizationUpdateInput;
+  OrganizationUpdatePayload: ResolverTypeWrapper<Omit<OrganizationUpdatePayload, 'errors' | 'organization'> & { errors: Array<ResolversTypes['OrganizationUpdateError']>, organization?: Maybe<ResolversTypes['Organization']> }>;
   PageInfo: ResolverTypeWrapper<PageInfo>;
   PasswordChangeError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['PasswordChangeError']>;
   PasswordChangeInput: PasswordChangeInput;
@@ -3471,6 +3573,9 @@ export type ResolversTypes = {
   TeamCreateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['TeamCreateError']>;
   TeamCreateInput: TeamCreateInput;
   TeamCreatePayload: ResolverTypeWrapper<Omit<TeamCreatePayload, 'errors' | 'team'> & { errors: Array<ResolversTypes['TeamCreateError']>, team?: Maybe<ResolversTypes['Team']> }>;
+  TeamUpdateError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['TeamUpdateError']>;
+  TeamUpdateInput: TeamUpdateInput;
+  TeamUpdatePayload: ResolverTypeWrapper<Omit<TeamUpdatePayload, 'errors' | 'team'> & { errors: Array<ResolversTypes['TeamUpdateError']>, team?: Maybe<ResolversTypes['Team']> }>;
   TooManyAttempts: ResolverTypeWrapper<PayloadError>;
   UnitKind: UnitKind;
   UnpricedModels: UnpricedModels;
@@ -3504,6 +3609,9 @@ export type ResolversParentTypes = {
   AdminUserSetEnabledError: ResolversUnionTypes<ResolversParentTypes>['AdminUserSetEnabledError'];
   AdminUserSetEnabledInput: AdminUserSetEnabledInput;
   AdminUserSetEnabledPayload: Omit<AdminUserSetEnabledPayload, 'adminUser' | 'errors'> & { adminUser?: Maybe<ResolversParentTypes['AdminUser']>, errors: Array<ResolversParentTypes['AdminUserSetEnabledError']> };
+  AdminUserSetPasswordError: ResolversUnionTypes<ResolversParentTypes>['AdminUserSetPasswordError'];
+  AdminUserSetPasswordInput: AdminUserSetPasswordInput;
+  AdminUserSetPasswordPayload: Omit<AdminUserSetPasswordPayload, 'adminUser' | 'errors'> & { adminUser?: Maybe<ResolversParentTypes['AdminUser']>, errors: Array<ResolversParentTypes['AdminUserSetPasswordError']> };
   Alias: ListedAlias;
   AliasCap: AliasCap;
   AliasCapInput: AliasCapInput;
@@ -3608,6 +3716,9 @@ export type ResolversParentTypes = {
   OrganizationCreateInput: OrganizationCreateInput;
   OrganizationCreatePayload: Omit<OrganizationCreatePayload, 'errors' | 'organization'> & { errors: Array<ResolversParentTypes['OrganizationCreateError']>, organization?: Maybe<ResolversParentTypes['Organization']> };
   OrganizationEdge: Omit<OrganizationEdge, 'node'> & { node: ResolversParentTypes['Organization'] };
+  OrganizationUpdateError: ResolversUnionTypes<ResolversParentTypes>['OrganizationUpdateError'];
+  OrganizationUpdateInput: OrganizationUpdateInput;
+  OrganizationUpdatePayload: Omit<OrganizationUpdatePayload, 'errors' | 'organization'> & { errors: Array<ResolversParentTypes['OrganizationUpdateError']>, organization?: Maybe<ResolversParentTypes['Organization']> };
   PageInfo: PageInfo;
   PasswordChangeError: ResolversUnionTypes<ResolversParentTypes>['PasswordChangeError'];
   PasswordChangeInput: PasswordChangeInput;
@@ -3693,6 +3804,9 @@ export type ResolversParentTypes = {
   TeamCreateError: ResolversUnionTypes<ResolversParentTypes>['TeamCreateError'];
   TeamCreateInput: TeamCreateInput;
   TeamCreatePayload: Omit<TeamCreatePayload, 'errors' | 'team'> & { errors: Array<ResolversParentTypes['TeamCreateError']>, team?: Maybe<ResolversParentTypes['Team']> };
+  TeamUpdateError: ResolversUnionTypes<ResolversParentTypes>['TeamUpdateError'];
+  TeamUpdateInput: TeamUpdateInput;
+  TeamUpdatePayload: Omit<TeamUpdatePayload, 'errors' | 'team'> & { errors: Array<ResolversParentTypes['TeamUpdateError']>, team?: Maybe<ResolversParentTypes['Team']> };
   TooManyAttempts: PayloadError;
   UsageAttempt: ReportedAttempt;
   UsageFilter: UsageFilter;
@@ -3747,6 +3861,15 @@ export type AdminUserSetEnabledErrorResolvers<ContextType = AdminContext, Parent
 export type AdminUserSetEnabledPayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['AdminUserSetEnabledPayload'] = ResolversParentTypes['AdminUserSetEnabledPayload']> = {
   adminUser?: Resolver<Maybe<ResolversTypes['AdminUser']>, ParentType, ContextType>;
   errors?: Resolver<Array<ResolversTypes['AdminUserSetEnabledError']>, ParentType, ContextType>;
+};
+
+export type AdminUserSetPasswordErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['AdminUserSetPasswordError'] = ResolversParentTypes['AdminUserSetPasswordError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'NotFound', ParentType, ContextType>;
+};
+
+export type AdminUserSetPasswordPayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['AdminUserSetPasswordPayload'] = ResolversParentTypes['AdminUserSetPasswordPayload']> = {
+  adminUser?: Resolver<Maybe<ResolversTypes['AdminUser']>, ParentType, ContextType>;
+  errors?: Resolver<Array<ResolversTypes['AdminUserSetPasswordError']>, ParentType, ContextType>;
 };
 
 export type AliasResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Alias'] = ResolversParentTypes['Alias']> = {
@@ -4180,6 +4303,7 @@ export type MoneyResolvers<ContextType = AdminContext, ParentType extends Resolv
 export type MutationResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
   adminUserCreate?: Resolver<ResolversTypes['AdminUserCreatePayload'], ParentType, ContextType, RequireFields<MutationAdminUserCreateArgs, 'input'>>;
   adminUserSetEnabled?: Resolver<ResolversTypes['AdminUserSetEnabledPayload'], ParentType, ContextType, RequireFields<MutationAdminUserSetEnabledArgs, 'input'>>;
+  adminUserSetPassword?: Resolver<ResolversTypes['AdminUserSetPasswordPayload'], ParentType, ContextType, RequireFields<MutationAdminUserSetPasswordArgs, 'input'>>;
   aliasCreate?: Resolver<ResolversTypes['AliasCreatePayload'], ParentType, ContextType, RequireFields<MutationAliasCreateArgs, 'input'>>;
   aliasDelete?: Resolver<ResolversTypes['AliasDeletePayload'], ParentType, ContextType, RequireFields<MutationAliasDeleteArgs, 'input'>>;
   aliasUpdate?: Resolver<ResolversTypes['AliasUpdatePayload'], ParentType, ContextType, RequireFields<MutationAliasUpdateArgs, 'input'>>;
@@ -4197,6 +4321,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   modelDeclare?: Resolver<ResolversTypes['ModelDeclarePayload'], ParentType, ContextType, RequireFields<MutationModelDeclareArgs, 'input'>>;
   modelWithdraw?: Resolver<ResolversTypes['ModelWithdrawPayload'], ParentType, ContextType, RequireFields<MutationModelWithdrawArgs, 'input'>>;
   organizationCreate?: Resolver<ResolversTypes['OrganizationCreatePayload'], ParentType, ContextType, RequireFields<MutationOrganizationCreateArgs, 'input'>>;
+  organizationUpdate?: Resolver<ResolversTypes['OrganizationUpdatePayload'], ParentType, ContextType, RequireFields<MutationOrganizationUpdateArgs, 'input'>>;
   passwordChange?: Resolver<ResolversTypes['PasswordChangePayload'], ParentType, ContextType, RequireFields<MutationPasswordChangeArgs, 'input'>>;
   priceOverrideSet?: Resolver<ResolversTypes['PriceOverrideSetPayload'], ParentType, ContextType, RequireFields<MutationPriceOverrideSetArgs, 'input'>>;
   providerCreate?: Resolver<ResolversTypes['ProviderCreatePayload'], ParentType, ContextType, RequireFields<MutationProviderCreateArgs, 'input'>>;
@@ -4215,6 +4340,7 @@ export type MutationResolvers<ContextType = AdminContext, ParentType extends Res
   sessionSignOut?: Resolver<ResolversTypes['SessionEndPayload'], ParentType, ContextType>;
   sessionSignOutEverywhere?: Resolver<ResolversTypes['SessionEndPayload'], ParentType, ContextType>;
   teamCreate?: Resolver<ResolversTypes['TeamCreatePayload'], ParentType, ContextType, RequireFields<MutationTeamCreateArgs, 'input'>>;
+  teamUpdate?: Resolver<ResolversTypes['TeamUpdatePayload'], ParentType, ContextType, RequireFields<MutationTeamUpdateArgs, 'input'>>;
 };
 
 export type NodeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
@@ -4255,6 +4381,15 @@ export type OrganizationCreatePayloadResolvers<ContextType = AdminContext, Paren
 export type OrganizationEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['OrganizationEdge'] = ResolversParentTypes['OrganizationEdge']> = {
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   node?: Resolver<ResolversTypes['Organization'], ParentType, ContextType>;
+};
+
+export type OrganizationUpdateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['OrganizationUpdateError'] = ResolversParentTypes['OrganizationUpdateError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'NotFound', ParentType, ContextType>;
+};
+
+export type OrganizationUpdatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['OrganizationUpdatePayload'] = ResolversParentTypes['OrganizationUpdatePayload']> = {
+  errors?: Resolver<Array<ResolversTypes['OrganizationUpdateError']>, ParentType, ContextType>;
+  organization?: Resolver<Maybe<ResolversTypes['Organization']>, ParentType, ContextType>;
 };
 
 export type PageInfoResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['PageInfo'] = ResolversParentTypes['PageInfo']> = {
@@ -4651,6 +4786,15 @@ export type TeamCreatePayloadResolvers<ContextType = AdminContext, ParentType ex
   team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
 };
 
+export type TeamUpdateErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['TeamUpdateError'] = ResolversParentTypes['TeamUpdateError']> = {
+  __resolveType: TypeResolveFn<'InvalidInput' | 'NotFound', ParentType, ContextType>;
+};
+
+export type TeamUpdatePayloadResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['TeamUpdatePayload'] = ResolversParentTypes['TeamUpdatePayload']> = {
+  errors?: Resolver<Array<ResolversTypes['TeamUpdateError']>, ParentType, ContextType>;
+  team?: Resolver<Maybe<ResolversTypes['Team']>, ParentType, ContextType>;
+};
+
 export type TooManyAttemptsResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['TooManyAttempts'] = ResolversParentTypes['TooManyAttempts']> = {
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   path?: Resolver<Array<ResolversTypes['String']>, ParentType, ContextType>;
@@ -4786,6 +4930,8 @@ export type Resolvers<ContextType = AdminContext> = {
   AdminUserEdge?: AdminUserEdgeResolvers<ContextType>;
   AdminUserSetEnabledError?: AdminUserSetEnabledErrorResolvers<ContextType>;
   AdminUserSetEnabledPayload?: AdminUserSetEnabledPayloadResolvers<ContextType>;
+  AdminUserSetPasswordError?: AdminUserSetPasswordErrorResolvers<ContextType>;
+  AdminUserSetPasswordPayload?: AdminUserSetPasswordPayloadResolvers<ContextType>;
   Alias?: AliasResolvers<ContextType>;
   AliasCap?: AliasCapResolvers<ContextType>;
   AliasConnection?: AliasConnectionResolvers<ContextType>;
@@ -4862,6 +5008,8 @@ export type Resolvers<ContextType = AdminContext> = {
   OrganizationCreateError?: OrganizationCreateErrorResolvers<ContextType>;
   OrganizationCreatePayload?: OrganizationCreatePayloadResolvers<ContextType>;
   OrganizationEdge?: OrganizationEdgeResolvers<ContextType>;
+  OrganizationUpdateError?: OrganizationUpdateErrorResolvers<ContextType>;
+  OrganizationUpdatePayload?: OrganizationUpdatePayloadResolvers<ContextType>;
   PageInfo?: PageInfoResolvers<ContextType>;
   PasswordChangeError?: PasswordChangeErrorResolvers<ContextType>;
   PasswordChangePayload?: PasswordChangePayloadResolvers<ContextType>;
@@ -4924,6 +5072,8 @@ export type Resolvers<ContextType = AdminContext> = {
   Team?: TeamResolvers<ContextType>;
   TeamCreateError?: TeamCreateErrorResolvers<ContextType>;
   TeamCreatePayload?: TeamCreatePayloadResolvers<ContextType>;
+  TeamUpdateError?: TeamUpdateErrorResolvers<ContextType>;
+  TeamUpdatePayload?: TeamUpdatePayloadResolvers<ContextType>;
   TooManyAttempts?: TooManyAttemptsResolvers<ContextType>;
   UsageAttempt?: UsageAttemptResolvers<ContextType>;
   UsageRecord?: UsageRecordResolvers<ContextType>;

@@ -24,12 +24,13 @@ const probeMsMax = 30_000
 export async function probeProvider(
   { provider, model, operation }: ProbeTarget,
   newId: () => string,
+  timeoutMs = probeMsMax,
 ): Promise<ProbeResult> {
   const body = operation === 'chat' ? { model, messages: [{ role: 'user', content: 'Hi' }] } : { model, input: 'Hi' }
   const cancellation = new Cancellation()
   const deadline = new AbortController()
-  const late = new GatewayError('provider_timeout', `The provider did not answer within ${probeMsMax / 1_000} s.`)
-  delay(probeMsMax, undefined, { signal: deadline.signal, ref: false }).then(
+  const late = new GatewayError('provider_timeout', `The provider did not answer within ${timeoutMs / 1_000} s.`)
+  delay(timeoutMs, undefined, { signal: deadline.signal, ref: false }).then(
     () => cancellation.cancel(late),
     () => {},
   )
@@ -42,7 +43,7 @@ export async function probeProvider(
         model,
         request: readInferenceRequest(operation, Buffer.from(JSON.stringify(body))),
         cancellation,
-        remainingMs: probeMsMax,
+        remainingMs: timeoutMs,
         outputTokensCap: operation === 'chat' ? 1 : undefined,
         modelOutputTokensMax: undefined,
       },

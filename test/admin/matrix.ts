@@ -181,6 +181,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     otherwise: 'forbidden',
     outcomes: administrators,
   },
+  'Mutation.adminUserSetPassword': {
+    document:
+      'mutation { adminUserSetPassword(input: { adminUserId: "$user", password: "short" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: administrators,
+  },
   'Mutation.adminUserSetEnabled': {
     document:
       'mutation { adminUserSetEnabled(input: { adminUserId: "$user", enabled: true }) { errors { __typename } } }',
@@ -201,6 +207,17 @@ export const operations: Readonly<Record<string, Operation>> = {
     document: 'mutation { organizationCreate(input: { slug: "NOT A SLUG", name: "x" }) { errors { __typename } } }',
     otherwise: 'forbidden',
     outcomes: administrators,
+  },
+  'Mutation.organizationUpdate': {
+    document:
+      'mutation { organizationUpdate(input: { organizationId: "$organization", name: "" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: organizationAdministrators,
+  },
+  'Mutation.teamUpdate': {
+    document: 'mutation { teamUpdate(input: { teamId: "$team", name: "" }) { errors { __typename } } }',
+    otherwise: 'forbidden',
+    outcomes: organizationAdministrators,
   },
   'Mutation.teamCreate': {
     document:
@@ -282,3 +299,37 @@ export const elsewhere = new Set(
     .map(([name]) => name)
     .concat('Mutation.sessionSignOut', 'Mutation.sessionSignOutEverywhere'),
 )
+
+/** What every field of Subscription is for whom. */
+export const subscriptions: Readonly<Record<string, Operation>> = {
+  'Subscription.usageTotals': {
+    document: 'subscription { usageTotals { requests } }',
+    otherwise: 'done',
+    outcomes: everybody,
+  },
+  'Subscription.usageRecorded': {
+    document: 'subscription { usageRecorded { requestId } }',
+    otherwise: 'done',
+    outcomes: everybody,
+  },
+  'Subscription.budgetChanged': {
+    document: 'subscription { budgetChanged(budgetId: "$budget") { id } }',
+    otherwise: 'done',
+    outcomes: { ...everybody, 'administrator of another organization': 'hidden' },
+  },
+  'Subscription.auditEventAdded': {
+    document: 'subscription { auditEventAdded { id } }',
+    otherwise: 'done',
+    outcomes: everybody,
+  },
+  'Subscription.providerHealthChanged': {
+    document: 'subscription { providerHealthChanged { replica } }',
+    otherwise: 'forbidden',
+    outcomes: viewersOfAll,
+  },
+  'Subscription.configChanged': {
+    document: 'subscription { configChanged { version } }',
+    otherwise: 'forbidden',
+    outcomes: viewersOfAll,
+  },
+}

@@ -5,8 +5,9 @@ import { idOf, toGlobalId } from '../../src/admin/global-ids.ts'
 import { policy } from '../../src/admin/policy.ts'
 import { adminSchema } from '../../src/admin/schema.ts'
 import { askAdmin, followSetupLink, keyIn, memberOf, signedIn, tenantOf } from '../support/admin.ts'
+import { subscribe } from '../support/admin-subscription.ts'
 import { openTestGateway, type TestGateway } from '../support/gateway.ts'
-import { elsewhere, type Member, members, type Operation, operations } from './matrix.ts'
+import { elsewhere, type Member, members, type Operation, type Outcome, operations, subscriptions } from './matrix.ts'
 
 describe('a start', () => {
   test.each(['Query.apiKeys', 'Mutation.roleGrant', 'ApiKey.last4', 'ApiKeyCreatePayload.secret'])(
@@ -21,6 +22,16 @@ describe('a start', () => {
     expect(() => adminSchema({ ...policy, 'Query.everything': 'anyone' })).toThrow('Query.everything has a rule')
   })
 })
+
+/** A subscription that nobody has refused goes on. */
+function outcomeOf(refusal: unknown): Outcome {
+  if ((refusal as { code?: number } | undefined)?.code === 4401) return 'unauthenticated'
+  const text = JSON.stringify(refusal ?? null)
+  if (text.includes('FORBIDDEN')) return 'forbidden'
+  if (text.includes('There is no such')) return 'hidden'
+  if (refusal !== undefined) throw new Error(text)
+  return 'done'
+}
 
 describe('the matrix of fields, roles and places', () => {
   let gateway: TestGateway
@@ -86,6 +97,22 @@ describe('the matrix of fields, roles and places', () => {
       return isObjectType(type) ? Object.keys(type.getFields()).map((field) => `${name}.${field}`) : []
     })
     expect([...Object.keys(operations), ...elsewhere].sort()).toEqual(fields.sort())
+  })
+
+  test('has every field of Subscription', () => {
+    const fields = Object.keys(adminSchema().getSubscriptionType()?.getFields() ?? {})
+    expect(Object.keys(subscriptions).sort()).toEqual(fields.map((field) => `Subscription.${field}`).sort())
+  })
+
+  test.each(Object.keys(subscriptions))('%s', async (name) => {
+    const { document, otherwise, outcomes = {} } = subscriptions[name] as Operation
+    const query = document.replace(/\$(\w+)/g, (_match, id: string) => ids.get(id) ?? '')
+    for (const [member, token] of tokens) {
+      const watched = subscribe(gateway, token ?? 'no.token.here', query)
+      const refusal = await Promise.race([watched.failure, new Promise((resolve) => setTimeout(resolve, 250))])
+      await watched.close()
+      expect([member, outcomeOf(refusal)]).toEqual([member, outcomes[member] ?? otherwise])
+    }
   })
 
   const fields = Object.keys(operations).filter((name) => name !== 'Mutation.roleRevoke')

@@ -10,6 +10,7 @@ import {
   memberOf,
   signedIn,
   signIn,
+  tenantOf,
 } from '../support/admin.ts'
 import { openTestGateway, type TestGateway } from '../support/gateway.ts'
 
@@ -256,4 +257,39 @@ test('no secret of an account is in the log or in the database as it is', async 
   const { rows } = await gateway.pool.query('select * from admin_users')
   expect(JSON.stringify(rows)).not.toContain(administrator.password)
   expect(rows[0].password_hash).toMatch(/^\$argon2id\$v=19\$m=65536,t=3,p=1\$/)
+})
+
+describe('a password that an administrator sets', () => {
+  test('lets its owner in, ends what was signed in, and is one that may be', async () => {
+    const root = await signedIn(gateway)
+    const old = await memberOf(gateway, root, 'forgetful', 'VIEWER')
+    const { data } = await askAdmin(gateway, '{ adminUsers(search: "forgetful") { nodes { id } } }', { token: root })
+    const set = (password: string) =>
+      askAdmin(
+        gateway,
+        'mutation ($i: AdminUserSetPasswordInput!) { adminUserSetPassword(input: $i) { adminUser { email } errors { __typename } } }',
+        { token: root, variables: { i: { adminUserId: data.adminUsers.nodes[0].id, password } } },
+      )
+    expect((await set('short')).data.adminUserSetPassword.errors).toEqual([{ __typename: 'InvalidInput' }])
+    expect((await set('another password of forgetful')).data.adminUserSetPassword.errors).toEqual([])
+    expect((await askAdmin(gateway, '{ viewer { name } }', { token: old })).status).toBe(401)
+    await signedIn(gateway, { email: 'forgetful@example.com', password: 'another password of forgetful' })
+    const before = await signIn(gateway, 'forgetful@example.com', 'password of forgetful')
+    expect(before.data.sessionSignIn.accessToken).toBeNull()
+  })
+
+  test('of a tenant the name may change, and its slug stays', async () => {
+    const root = await signedIn(gateway)
+    const { organizationId, teamId } = await tenantOf(gateway, root, 'renamed')
+    const answer = await askAdmin(
+      gateway,
+      `mutation { organizationUpdate(input: { organizationId: "${organizationId}", name: "New" }) { organization { slug name } }
+        teamUpdate(input: { teamId: "${teamId}", name: "Newer" }) { team { slug name } } }`,
+      { token: root },
+    )
+    expect(answer.data).toEqual({
+      organizationUpdate: { organization: { slug: 'renamed', name: 'New' } },
+      teamUpdate: { team: { slug: 'core', name: 'Newer' } },
+    })
+  })
 })

@@ -20,7 +20,7 @@ const query = async (sql: string, values: unknown[] = []) => (await database.poo
 
 const tablesOfTheDesign = `organizations teams admin_users role_bindings admin_tokens sessions audit_events providers
   provider_credentials models model_prices catalog_syncs model_aliases alias_targets api_keys key_metadata rate_limits
-  budgets budget_periods budget_leases usage_records usage_attempts ledger_entries usage_hourly usage_daily
+  budgets budget_periods budget_leases usage_records usage_attempts ledger_entries usage_hourly usage_daily usage_model_daily
   monthly_usage_summary webhooks webhook_deliveries config_versions`.split(/\s+/)
 
 test('every table of the design is there, and an entity for each', async () => {

@@ -66,9 +66,11 @@ export async function expectedRollups(pool: pg.Pool): Promise<Rollups> {
     }
     for (const { name, unit, key } of Object.values(rollupTables)) {
       const bucket = bucketOf(at, unit)
-      const keys = (key as readonly string[]).includes('tag_key')
+      const columns = key as readonly string[]
+      const own = columns.includes('key_id') ? [key_id] : []
+      const keys = columns.includes('tag_key')
         ? Object.entries(record.tags).map((tag) => [bucket, organization_id, team_id, ...tag, provider, model])
-        : [[bucket, organization_id, team_id, key_id, provider, model, alias]]
+        : [[bucket, organization_id, team_id, ...own, provider, model, alias]]
       const table = sums[name] ?? {}
       for (const parts of keys) {
         const row = table[keyText(parts)] ?? measures.map(() => 0n)

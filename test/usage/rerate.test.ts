@@ -397,6 +397,7 @@ test('an orphan that was rerated and then turns out to have ended costs what it 
   for (const table of [
     'usage_daily',
     'monthly_usage_summary',
+    'usage_model_daily',
     'usage_tag_hourly',
     'usage_tag_daily',
     'monthly_tag_summary',

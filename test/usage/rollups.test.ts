@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { recordCounts, recordDifference, recordTakenBack, rollupCtes } from '../../src/core/usage/rollups.store.ts'
+import { recordCounts, recordDifference, recordTakenBack, rollupCtes, rollupTables } from '../../src/core/usage/rollups.store.ts'
 import { createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
 import type { UsageEnd } from '../../src/core/usage/usage-record.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -17,8 +17,10 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 beforeEach(() =>
-  database.pools.admin.query(`truncate usage_records, usage_attempts, ledger_entries, usage_hourly, usage_daily,
-    monthly_usage_summary, usage_tag_hourly, usage_tag_daily, monthly_tag_summary`),
+  database.pools.admin.query(`truncate usage_records, usage_attempts, ledger_entries,
+    ${Object.values(rollupTables)
+      .map(({ name }) => name)
+      .join(', ')}`),
 )
 
 const select = async (sql: string) => (await database.pools.admin.query(sql)).rows

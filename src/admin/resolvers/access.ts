@@ -86,6 +86,14 @@ export const accessResolvers: Resolvers = {
       const made = await context.administration.createUser(input, actorOf(context))
       return made.ok ? { adminUser: made.value, errors: [] } : { adminUser: null, errors: [payloadError(made.refusal)] }
     },
+    async adminUserSetPassword(_root, { input }, context) {
+      const id = idOf('AdminUser', input.adminUserId)
+      if (id === undefined) return { adminUser: null, errors: [notFound('account', 'adminUserId')] }
+      const changed = await context.administration.setUserPassword(id, input.password, actorOf(context))
+      return changed.ok
+        ? { adminUser: changed.value, errors: [] }
+        : { adminUser: null, errors: [payloadError(changed.refusal)] }
+    },
     async adminUserSetEnabled(_root, { input }, context) {
       const id = idOf('AdminUser', input.adminUserId)
       if (id === undefined) return { adminUser: null, errors: [notFound('account', 'adminUserId')] }

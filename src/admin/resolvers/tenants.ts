@@ -26,6 +26,26 @@ export const tenantResolvers: Resolvers = {
         ? { organization: made.value, errors: [] }
         : { organization: null, errors: [payloadError(made.refusal)] }
     },
+    async organizationUpdate(_root, { input }, context) {
+      const id = idOf('Organization', input.organizationId)
+      const organization = id === undefined ? null : await context.loaders.organizations.load(id)
+      if (!context.may('admin', organization ? scopeOf(organization.id, null) : undefined) || !organization) {
+        return { organization: null, errors: [notFound('organization', 'organizationId')] }
+      }
+      const done = await context.administration.renameOrganization(organization.id, input.name, actorOf(context))
+      return done.ok
+        ? { organization: done.value, errors: [] }
+        : { organization: null, errors: [payloadError(done.refusal)] }
+    },
+    async teamUpdate(_root, { input }, context) {
+      const id = idOf('Team', input.teamId)
+      const team = id === undefined ? null : await context.loaders.teams.load(id)
+      if (!context.may('admin', team ? scopeOf(team.organizationId, team.id) : undefined) || !team) {
+        return { team: null, errors: [notFound('team', 'teamId')] }
+      }
+      const done = await context.administration.renameTeam(team.id, input.name, actorOf(context))
+      return done.ok ? { team: done.value, errors: [] } : { team: null, errors: [payloadError(done.refusal)] }
+    },
     async teamCreate(_root, { input }, context) {
       const id = idOf('Organization', input.organizationId)
       const organization = id === undefined ? null : await context.loaders.organizations.load(id)

@@ -20,8 +20,12 @@ export interface AdministrationStore {
   bindingsOf(kind: Principal['kind'], accountIds: readonly string[]): Promise<RoleBinding[]>
   bindingById(id: string): Promise<RoleBinding | undefined>
   insertOrganization(change: Change & { slug: string; name: string }): Promise<Changed<Organization>>
+  renameOrganization(change: Change & { name: string }): Promise<Changed<Organization>>
+  renameTeam(change: Change & { name: string }): Promise<Changed<Team>>
   insertTeam(change: Change & { organizationId: string; slug: string; name: string }): Promise<Changed<Team>>
   insertUser(change: Change & { email: string; displayName: string; passwordHash: string }): Promise<Changed<AdminUser>>
+  /** Ends all sessions of the account. */
+  setUserPassword(change: Change & { passwordHash: string }): Promise<Changed<AdminUser>>
   setUserEnabled(change: Change & { enabled: boolean }): Promise<Changed<AdminUser>>
   insertServiceToken(
     change: Change & { serviceName: string; tokenHash: string; expiresAtMs: number | undefined },
@@ -197,6 +201,49 @@ export function createAdministrationStore(pool: Pool): AdministrationStore {
           after: { slug, name },
         })
         return changed(client, selectTeam, 't', id)
+      }),
+    renameOrganization: (given) =>
+      change(async (client) => {
+        const before = await changed<Organization>(client, selectOrganization, 'o', given.id)
+        if (!before.ok) return refused('not_found', 'There is no such organization.', 'organizationId')
+        await client.query('update organizations set name = $2 where id = $1', [given.id, given.name])
+        await audit(client, given, {
+          action: 'organization.update',
+          subjectKind: 'organization',
+          organizationId: given.id,
+          before: { name: before.value.name },
+          after: { name: given.name },
+        })
+        return changed(client, selectOrganization, 'o', given.id)
+      }),
+    renameTeam: (given) =>
+      change(async (client) => {
+        const before = await changed<Team>(client, selectTeam, 't', given.id)
+        if (!before.ok) return refused('not_found', 'There is no such team.', 'teamId')
+        await client.query('update teams set name = $2 where id = $1', [given.id, given.name])
+        await audit(client, given, {
+          action: 'team.update',
+          subjectKind: 'team',
+          organizationId: before.value.organizationId,
+          before: { name: before.value.name },
+          after: { name: given.name },
+        })
+        return changed(client, selectTeam, 't', given.id)
+      }),
+    setUserPassword: (given) =>
+      change<AdminUser>(async (client) => {
+        const { id, passwordHash } = given
+        const { rowCount } = await client.query('update admin_users set password_hash = $2 where id = $1', [
+          id,
+          passwordHash,
+        ])
+        if (!rowCount) return refused('not_found', 'There is no such account.', 'adminUserId')
+        await client.query(
+          'update sessions set revoked_at = clock_timestamp() where admin_user_id = $1 and revoked_at is null',
+          [id],
+        )
+        await audit(client, given, { action: 'admin_user.set_password', subjectKind: 'admin_user' })
+        return changed(client, selectUser, 'u', id)
       }),
     insertUser: (given) =>
       change(async (client) => {

@@ -22,6 +22,10 @@ import { emailProblem, normalEmail } from './sign-in.ts'
 export interface Administration {
   createOrganization(draft: { slug: string; name: string }, actor: Actor): Promise<Changed<Organization>>
   createTeam(draft: { organizationId: string; slug: string; name: string }, actor: Actor): Promise<Changed<Team>>
+  renameOrganization(id: string, name: string, actor: Actor): Promise<Changed<Organization>>
+  renameTeam(id: string, name: string, actor: Actor): Promise<Changed<Team>>
+  /** For whoever has forgotten theirs; ends all sessions of the account. @throws PasswordsBusy */
+  setUserPassword(id: string, password: string, actor: Actor): Promise<Changed<AdminUser>>
   /** @throws PasswordsBusy */
   createUser(draft: { email: string; displayName: string; password: string }, actor: Actor): Promise<Changed<AdminUser>>
   setUserEnabled(id: string, enabled: boolean, actor: Actor): Promise<Changed<AdminUser>>
@@ -61,6 +65,17 @@ export function createAdministration({ store, passwords, clock, newId }: Adminis
     },
     async createTeam(draft, actor) {
       return tenantProblem(draft) ?? store.insertTeam({ ...change(actor), ...draft })
+    },
+    async renameOrganization(id, name, actor) {
+      return invalid(nameProblem(name), 'name') ?? store.renameOrganization({ ...change(actor, id), name })
+    },
+    async renameTeam(id, name, actor) {
+      return invalid(nameProblem(name), 'name') ?? store.renameTeam({ ...change(actor, id), name })
+    },
+    async setUserPassword(id, password, actor) {
+      const problem = invalid(passwordProblem(password), 'password')
+      if (problem) return problem
+      return store.setUserPassword({ ...change(actor, id), passwordHash: await passwords.hash(password) })
     },
     async createUser({ email, displayName, password }, actor) {
       const wrong = invalid(emailProblem(email), 'email') ?? invalid(nameProblem(displayName), 'displayName')

@@ -49,6 +49,7 @@ export interface RollupDifference {
 const dayTables: readonly RollupTable[] = [
   rollupTables.hourly,
   rollupTables.daily,
+  rollupTables.modelDaily,
   rollupTables.tagHourly,
   rollupTables.tagDaily,
 ]

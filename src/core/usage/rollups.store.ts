@@ -35,12 +35,15 @@ export interface RollupTable {
 }
 
 const usageKey = ['bucket', 'organization_id', 'team_id', 'key_id', 'provider', 'model', 'alias'] as const
+/** Without keys, of which there are many: what statistics of a long time read. */
+const modelKey = ['bucket', 'organization_id', 'team_id', 'provider', 'model', 'alias'] as const
 const tagKey = ['bucket', 'organization_id', 'team_id', 'tag_key', 'tag_value', 'provider', 'model'] as const
 
 export const rollupTables = {
   hourly: { name: 'usage_hourly', unit: 'hour', key: usageKey },
   daily: { name: 'usage_daily', unit: 'day', key: usageKey },
   monthly: { name: 'monthly_usage_summary', unit: 'month', key: usageKey },
+  modelDaily: { name: 'usage_model_daily', unit: 'day', key: modelKey },
   tagHourly: { name: 'usage_tag_hourly', unit: 'hour', key: tagKey },
   tagDaily: { name: 'usage_tag_daily', unit: 'day', key: tagKey },
   tagMonthly: { name: 'monthly_tag_summary', unit: 'month', key: tagKey },

@@ -163,6 +163,9 @@ const selectCalls = `
 
 const tagRollups = { hour: 'usage_tag_hourly', day: 'usage_tag_daily', month: 'monthly_tag_summary' } as const
 
+/** A tenth of the rows, where keys are not told apart. */
+const modelRollup = 'usage_model_daily'
+
 const rollups = { hour: 'usage_hourly', day: 'usage_daily', month: 'monthly_usage_summary' } as const
 
 const dimensionColumns = {
@@ -324,6 +327,13 @@ export function createUsageReports(pool: Pool): UsageReports {
       conditions.add('r.team_id = ?', teamId)
       conditions.add('r.key_id = ?', keyId)
       conditions.add('r.tag_key = ?', tagName)
+      const needsKeys = keyId !== undefined || by.includes('api_key')
+      const rollup =
+        tagName !== undefined
+          ? tagRollups[interval]
+          : interval === 'day' && !needsKeys
+            ? modelRollup
+            : rollups[interval]
       const asked = usageDimensions.filter((dimension) => by.includes(dimension))
       const columns = asked.map((dimension) => `r.${dimensionColumns[dimension]}`)
       const selected = usageDimensions.map((dimension) => {
@@ -334,7 +344,7 @@ export function createUsageReports(pool: Pool): UsageReports {
         `select r.bucket, ${selected.join(', ')}, sum(r.requests)::bigint as requests,
            sum(r.failed_requests)::bigint as "failedRequests", sum(r.input_tokens)::bigint as "inputTokens",
            sum(r.output_tokens)::bigint as "outputTokens", sum(r.cost_nano)::bigint as "costNano"
-         from ${(tagName === undefined ? rollups : tagRollups)[interval]} r ${conditions.where}
+         from ${rollup} r ${conditions.where}
          group by ${['r.bucket', ...columns].join(', ')}
          order by ${['r.bucket', ...columns].join(', ')}
          limit ${conditions.bind(limit)}`,

@@ -149,6 +149,23 @@ export const MonthlyUsageSummaryEntity = defineEntity({
 })
 export type MonthlyUsageSummaryEntity = InferEntity<typeof MonthlyUsageSummaryEntity>
 
+export const UsageModelDailyEntity = defineEntity({
+  name: 'UsageModelDaily',
+  tableName: 'usage_model_daily',
+  properties: {
+    id: identity(),
+    bucket: instant(),
+    organizationId: p.uuid(),
+    teamId: p.uuid().nullable(),
+    provider: p.text(),
+    model: p.text(),
+    alias: p.text().nullable(),
+    ...measures(),
+    ...timestamps(),
+  },
+})
+export type UsageModelDailyEntity = InferEntity<typeof UsageModelDailyEntity>
+
 const tagRollup = () => ({
   id: identity(),
   bucket: instant(),
