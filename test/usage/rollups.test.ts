@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { recordCounts, recordDifference, recordTakenBack, rollupCtes, rollupTables } from '../../src/core/usage/rollups.store.ts'
+import {
+  recordCounts,
+  recordDifference,
+  recordTakenBack,
+  rollupCtes,
+  rollupTables,
+} from '../../src/core/usage/rollups.store.ts'
 import { createUsageStore, type UsageStore } from '../../src/core/usage/usage.store.ts'
 import type { UsageEnd } from '../../src/core/usage/usage-record.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
