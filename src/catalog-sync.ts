@@ -1,5 +1,5 @@
 import type { AdminPlaneDeps } from './administration.ts'
-import { recordAuditAlone } from './core/access/audit-trail.store.ts'
+import { recordAudit } from './core/access/audit-trail.store.ts'
 import { type CatalogSyncResult, syncFromLocation } from './core/catalog/sync.ts'
 import type { IdSource } from './core/ids.ts'
 import type { Actor } from './core/keys/keys.ts'
@@ -20,7 +20,7 @@ export function openCatalogSync({ config, pools, clock, events, ids, client }: C
     actor: Actor,
   ): Promise<CatalogSyncResult | { status: 'broken'; failure: string }> => {
     try {
-      await recordAuditAlone(
+      await recordAudit(
         pools.admin,
         { id: ids(clock.nowMs()), actor },
         {

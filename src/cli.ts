@@ -4,7 +4,7 @@ import { type BudgetCommandsDeps, listBudgets, raiseBudget } from './cli/budgets
 import { syncCatalogCommand } from './cli/catalog-sync.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { dollars } from './cli/dollars.ts'
-import { createKey, type KeyCommandsDeps, listKeys, revokeKey } from './cli/keys.ts'
+import { createKey, type KeyCommandsDeps, listKeys, revokeKey, rotateKey } from './cli/keys.ts'
 import { type LimitCommandsDeps, resetLimits, showLimits } from './cli/limits.ts'
 import { moment } from './cli/moment.ts'
 import { type CommandDatabase, openCommandData, openCommandDatabase } from './cli/open-database.ts'
@@ -102,7 +102,15 @@ keys
   .command('revoke')
   .description('end a key for good')
   .argument('<id-or-name>')
-  .action((idOrName: string) => withKeys((deps) => revokeKey(deps, idOrName)))
+  .option('--terminate', 'end its calls under way, too')
+  .action((idOrName: string, options) => withKeys((deps) => revokeKey(deps, idOrName, options)))
+keys
+  .command('rotate')
+  .description('give a key another secret and print it, once')
+  .argument('<id-or-name>')
+  .option('--overlap <span>', 'how long the one before goes on, such as 12h or 7d; 0 ends it at once', '1d')
+  .option('--json', 'print JSON')
+  .action((idOrName: string, options) => withKeys((deps) => rotateKey(deps, idOrName, options)))
 
 const limits = program.command('limits').description('rate limits of a key, its team and its organization')
 limits
@@ -340,7 +348,10 @@ function withKeys(run: (deps: KeyCommandsDeps) => Promise<void>): Promise<void> 
     const digester = createKeyDigester([keyPepper])
     const store = createKeyStore(pools.admin)
     const events: GatewayEvent[] = []
-    const changed = (keyId: string): void => void events.push({ type: 'key-changed', keyId })
+    const changed = (keyId: string, { endsCalls }: { endsCalls: boolean }): void => {
+      events.push({ type: 'key-changed', keyId })
+      if (endsCalls) events.push({ type: 'key-ended', keyId })
+    }
     const service = createKeys({ store, digester, clock, newId: createUuidV7Source(), changed })
     await run({ keys: service, clock, actor: { kind: 'operator', id: undefined }, print })
     await announce(config, events)

@@ -28,6 +28,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   'Query.serviceTokens': everywhere('admin'),
   'Query.organizations': 'visible',
   'Query.apiKeys': 'visible',
+  'Query.usageRecord': 'visible',
   'Query.usageRecords': 'visible',
   'Query.usageStatistics': 'visible',
   'Query.auditEvents': 'visible',

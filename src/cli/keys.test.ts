@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Key, KeyDraft, Keys } from '../core/keys/keys.ts'
-import { createKey, listKeys, revokeKey } from './keys.ts'
+import { createKey, listKeys, revokeKey, rotateKey } from './keys.ts'
 
 const nowMs = Date.UTC(2026, 10, 23, 12)
 
@@ -56,7 +56,11 @@ function openBench(stored: Key[] = []) {
       return { ok: true, key: key as Key }
     },
     update: () => Promise.reject(new Error('not part of this test')),
-    rotate: () => Promise.reject(new Error('not part of this test')),
+    async rotate(id, overlapMs) {
+      const key = stored.find((each) => each.id === id) as Key
+      const previousUntilMs = overlapMs > 0 ? nowMs + overlapMs : undefined
+      return { ok: true, key: { ...key, previousUntilMs }, secret: 'llmgw_another-secret' }
+    },
     setEnabled: () => Promise.reject(new Error('not part of this test')),
   }
   const deps = {
@@ -185,5 +189,23 @@ describe('keys revoke', () => {
     const { deps } = openBench([keyWith({ id, managedBy: 'file' })])
     await expect(revokeKey(deps, 'chekout')).rejects.toThrow('There is no key "chekout"')
     await expect(revokeKey(deps, 'checkout')).rejects.toThrow('Change the file.')
+  })
+})
+
+describe('keys rotate', () => {
+  test.each([
+    [{}, 'goes on until 2026-11-24'],
+    [{ overlap: '7d' }, 'goes on until 2026-11-30'],
+    [{ overlap: '0' }, 'has ended'],
+  ])('with %j prints the secret and what becomes of the one before', async (options, words) => {
+    const { deps, lines } = openBench([keyWith({})])
+    await rotateKey(deps, 'checkout', options)
+    expect(lines[0]).toBe('llmgw_another-secret')
+    expect(lines[1]).toContain(words)
+  })
+
+  test('refuses an overlap that is none', async () => {
+    const { deps } = openBench([keyWith({})])
+    await expect(rotateKey(deps, 'checkout', { overlap: 'soon' })).rejects.toThrow('"soon" is no')
   })
 })

@@ -91,11 +91,45 @@ export async function listKeys(
  * @param idOrName - a name must belong to one live key only
  * @throws KeyCommandError
  */
-export async function revokeKey({ keys, clock, actor, print }: KeyCommandsDeps, idOrName: string): Promise<void> {
+export async function revokeKey(
+  { keys, clock, actor, print }: KeyCommandsDeps,
+  idOrName: string,
+  { terminate = false }: { terminate?: boolean } = {},
+): Promise<void> {
   const key = await keyNamed(keys, idOrName, clock.nowMs())
-  const revoked = await keys.revoke(key.id, actor)
+  const revoked = await keys.revoke(key.id, actor, { terminate })
   if (!revoked.ok) throw refusedError(revoked)
-  print(`Revoked the key "${key.name}" (${key.id}). Running gateways refuse it within 5 seconds.`)
+  const calls = terminate ? ', and end its calls' : ''
+  print(`Revoked the key "${key.name}" (${key.id}). Running gateways refuse it within 5 seconds${calls}.`)
+}
+
+/**
+ * Prints another secret for a key, once.
+ *
+ * @param idOrName - a name must belong to one live key only
+ * @throws KeyCommandError
+ */
+export async function rotateKey(
+  { keys, clock, actor, print }: KeyCommandsDeps,
+  idOrName: string,
+  { overlap = '1d', json = false }: { overlap?: string; json?: boolean } = {},
+): Promise<void> {
+  const nowMs = clock.nowMs()
+  const key = await keyNamed(keys, idOrName, nowMs)
+  const rotated = await keys.rotate(key.id, overlap === '0' ? 0 : expiryOf(overlap, nowMs) - nowMs, actor)
+  if (!rotated.ok) throw refusedError(rotated)
+  const { previousUntilMs } = rotated.key
+  if (json) {
+    const previousUntil = previousUntilMs === undefined ? null : new Date(previousUntilMs).toISOString()
+    print(JSON.stringify({ id: key.id, secret: rotated.secret, previousSecretUntil: previousUntil }))
+    return
+  }
+  print(rotated.secret)
+  print(
+    previousUntilMs === undefined
+      ? `The secret of "${key.name}" (${key.id}) from before has ended. The new one is shown only now.`
+      : `The secret of "${key.name}" (${key.id}) from before goes on until ${timeOf(previousUntilMs)}. The new one is shown only now.`,
+  )
 }
 
 export async function keyNamed(keys: Keys, idOrName: string, nowMs: number): Promise<Key> {

@@ -2057,6 +2057,11 @@ export type Query = {
   serviceTokens: ServiceTokenConnection;
   /** How one may sign in; for strangers, too. */
   signInOptions: SignInOptions;
+  /**
+   * The call of a request id, as its answer had it in `x-request-id`: with its attempts and ledger entries, all that its cost
+   * follows from. Null when there is none, or when the viewer may not see it.
+   */
+  usageRecord?: Maybe<UsageRecord>;
   /** Calls the viewer may see, the latest first. */
   usageRecords: UsageRecordConnection;
   /**
@@ -2174,6 +2179,12 @@ export type QueryReplicasArgs = {
 export type QueryServiceTokensArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first: Scalars['Int']['input'];
+};
+
+
+/** What can be looked at. Lists hold what the viewer may see, and nothing tells of the rest. */
+export type QueryUsageRecordArgs = {
+  requestId: Scalars['String']['input'];
 };
 
 
@@ -2861,10 +2872,16 @@ export type UsageFilter = {
   alias?: InputMaybe<Scalars['String']['input']>;
   /** The `ApiKey` that paid. */
   apiKeyId?: InputMaybe<Scalars['ID']['input']>;
+  /** What the client called it in `x-client-request-id`; exact. */
+  clientRequestId?: InputMaybe<Scalars['String']['input']>;
   /** Calls that cost at least so many nano-dollars. */
   costAtLeastNanoUsd?: InputMaybe<Scalars['BigInt']['input']>;
+  /** The error it ended in, such as `provider_timeout`; exact. */
+  errorCode?: InputMaybe<Scalars['String']['input']>;
   /** True for calls that ended in an error, false for those that did not. */
   failed?: InputMaybe<Scalars['Boolean']['input']>;
+  /** How the answer ended, such as `stop`, `length` or `client_disconnected`; exact. */
+  finish?: InputMaybe<Scalars['String']['input']>;
   /** The provider's name of the model. */
   model?: InputMaybe<Scalars['String']['input']>;
   /** Of an `Organization` or a `Team`. */
@@ -4555,6 +4572,7 @@ export type QueryResolvers<ContextType = AdminContext, ParentType extends Resolv
   replicas?: Resolver<ResolversTypes['ReplicaConnection'], ParentType, ContextType, RequireFields<QueryReplicasArgs, 'first'>>;
   serviceTokens?: Resolver<ResolversTypes['ServiceTokenConnection'], ParentType, ContextType, RequireFields<QueryServiceTokensArgs, 'first'>>;
   signInOptions?: Resolver<ResolversTypes['SignInOptions'], ParentType, ContextType>;
+  usageRecord?: Resolver<Maybe<ResolversTypes['UsageRecord']>, ParentType, ContextType, RequireFields<QueryUsageRecordArgs, 'requestId'>>;
   usageRecords?: Resolver<ResolversTypes['UsageRecordConnection'], ParentType, ContextType, RequireFields<QueryUsageRecordsArgs, 'first'>>;
   usageStatistics?: Resolver<ResolversTypes['UsageStatistics'], ParentType, ContextType, RequireFields<QueryUsageStatisticsArgs, 'by' | 'interval' | 'since'>>;
   viewer?: Resolver<ResolversTypes['Viewer'], ParentType, ContextType>;

@@ -71,6 +71,11 @@ export const operations: Readonly<Record<string, Operation>> = {
   'Query.viewer': { document: '{ viewer { name } }', otherwise: 'done', outcomes: everybody },
   'Query.organizations': { document: '{ organizations { nodes { id } } }', otherwise: 'done', outcomes: everybody },
   'Query.apiKeys': { document: '{ apiKeys { nodes { id } } }', otherwise: 'done', outcomes: everybody },
+  'Query.usageRecord': {
+    document: '{ usageRecord(requestId: "$request") { requestId } }',
+    otherwise: 'done',
+    outcomes: { stranger: 'unauthenticated', 'administrator of another organization': 'hidden' },
+  },
   'Query.usageRecords': { document: '{ usageRecords { nodes { id } } }', otherwise: 'done', outcomes: everybody },
   'Query.usageStatistics': {
     document: '{ usageStatistics(since: "2026-01-01T00:00:00Z") { isTruncated } }',

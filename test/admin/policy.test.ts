@@ -57,6 +57,14 @@ describe('the matrix of fields, roles and places', () => {
       { token: root },
     )
     ids.set('key', (await keyIn(gateway, root, teamId, 'of-the-team')).id)
+    const requestId = randomUUID()
+    await gateway.pool.query(
+      `insert into usage_records (request_id, reserved_at, organization_id, team_id, key_id, operation, door,
+         requested_model, state, owner_replica)
+       select $1, now(), k.organization_id, k.team_id, k.id, 'chat', 'rest', 'm', 'settled', 'r' from api_keys k where k.id = $2`,
+      [requestId, idOf('ApiKey', ids.get('key') ?? '')],
+    )
+    ids.set('request', requestId)
     const budgetId = randomUUID()
     await gateway.pool.query(
       `insert into budgets (id, team_id, amount_nano, period, mode, managed_by)

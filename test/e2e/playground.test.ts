@@ -132,6 +132,11 @@ test('a new administrator follows the link, makes a provider, an alias and a key
   expect(await page.locator('.graphiql-response').innerText()).toContain('first-key')
   expect(requestId).toMatch(/^[0-9a-f-]{36}$/)
 
+  // Secrets pass through here, so nothing that was typed or answered stays in the browser.
+  expect(
+    await page.evaluate(() => JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage)])),
+  ).toBe('[[],[]]')
+
   // A reload is not the end of a session; signing out is.
   await page.reload()
   await page.locator('.graphiql-execute-button').waitFor()

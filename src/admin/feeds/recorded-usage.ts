@@ -77,7 +77,17 @@ const isVisible = ({ grants }: Principal, { organizationId, teamId }: ReportedCa
 /** As the query of lists would have it. */
 function matches(filter: RecordFilter, call: ReportedCall): boolean {
   const { since, until, tag, failed, costAtLeastNano } = filter
-  const equal = ['organizationId', 'teamId', 'keyId', 'provider', 'model', 'alias'] as const
+  const equal = [
+    'organizationId',
+    'teamId',
+    'keyId',
+    'provider',
+    'model',
+    'alias',
+    'finish',
+    'errorCode',
+    'clientRequestId',
+  ] as const
   return (
     equal.every((name) => filter[name] === undefined || filter[name] === call[name]) &&
     (since === undefined || call.reservedAt >= since) &&

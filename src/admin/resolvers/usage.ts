@@ -1,14 +1,16 @@
+import { holds, scopeOf } from '../../core/access/principal.ts'
 import { formatUsd } from '../../core/money.ts'
 import type { RecordFilter, UsageDimension, UsageInterval } from '../../core/usage/usage-reports.store.ts'
 import type { Resolvers, UsageFilter } from '../../generated/graphql.ts'
 import { connectionOf, limitOf, positionIn } from '../connections.ts'
-import { visibleKey } from '../context.ts'
+import { viewerOf, visibleKey } from '../context.ts'
 import { badInput } from '../errors.ts'
 import { idOf, toGlobalId } from '../global-ids.ts'
 import { ownerIds, tagsOf } from './keys.ts'
 import { found } from './tenants.ts'
 
 const rowsMax = 1_000
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export const money = (nano: string) => ({ nanoUsd: nano, usd: formatUsd(BigInt(nano)) })
 
@@ -31,12 +33,20 @@ export function recordFilterOf(filter: UsageFilter | null | undefined): RecordFi
     alias: filter?.alias ?? undefined,
     tag: filter?.tag ?? undefined,
     failed: filter?.failed ?? undefined,
+    finish: filter?.finish ?? undefined,
+    errorCode: filter?.errorCode ?? undefined,
+    clientRequestId: filter?.clientRequestId ?? undefined,
     costAtLeastNano: cost === null || cost === undefined ? undefined : BigInt(cost),
   }
 }
 
 export const usageResolvers: Resolvers = {
   Query: {
+    async usageRecord(_root, { requestId }, context) {
+      const [call] = uuid.test(requestId) ? await context.usage.recordsById([requestId.toLowerCase()]) : []
+      const isVisible = call && holds(viewerOf(context).grants, 'viewer', scopeOf(call.organizationId, call.teamId))
+      return isVisible ? call : null
+    },
     async usageRecords(_root, { first, after, filter }, context) {
       const [reservedAtText, requestId] = positionIn(after, 2) ?? []
       const rows = await context.usage.records({

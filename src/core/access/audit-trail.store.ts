@@ -21,17 +21,17 @@ export interface AuditedChange {
   after?: object | undefined
 }
 
-/** Puts on record what changes nothing by itself, such as that something was asked for. */
-export const recordAuditAlone = (pool: Pool, entry: AuditEntry, change: AuditedChange): Promise<void> =>
-  recordAudit(pool, entry, change)
-
-/** Puts a change on record, in the transaction that makes it: no audit, no change. */
+/**
+ * Puts a change on record, in the transaction that makes it: no audit, no change.
+ *
+ * @param database - a pool only for what changes nothing by itself, such as that something was asked for
+ */
 export async function recordAudit(
-  client: PoolClient | Pool,
+  database: PoolClient | Pool,
   { id, actor }: AuditEntry,
   { action, subjectKind, subjectId, organizationId, before, after }: AuditedChange,
 ): Promise<void> {
-  await client.query(
+  await database.query(
     `insert into audit_events
        (id, actor_kind, actor_id, action, subject_kind, subject_id, organization_id, request_id, before, after,
         idempotency_key)

@@ -42,6 +42,9 @@ export interface RecordFilter {
   alias?: string | undefined
   tag?: { name: string; value: string } | undefined
   failed?: boolean | undefined
+  finish?: string | undefined
+  errorCode?: string | undefined
+  clientRequestId?: string | undefined
   costAtLeastNano?: bigint | undefined
 }
 
@@ -233,6 +236,9 @@ export function createUsageReports(pool: Pool): UsageReports {
       conditions.add('u.alias = ?', filter.alias)
       conditions.add('u.tags @> ?::jsonb', filter.tag && JSON.stringify({ [filter.tag.name]: filter.tag.value }))
       conditions.add('(u.error_code is not null) = ?', filter.failed)
+      conditions.add('u.finish = ?', filter.finish)
+      conditions.add('u.error_code = ?', filter.errorCode)
+      conditions.add('u.client_request_id = ?', filter.clientRequestId)
       conditions.add('u.provider_cost_nano >= ?::bigint', filter.costAtLeastNano?.toString())
       // The row comparison is what pages; the plain one is what keeps later days from being looked at.
       conditions.add('u.reserved_at <= ?::timestamptz', after?.reservedAtText)
@@ -250,7 +256,11 @@ export function createUsageReports(pool: Pool): UsageReports {
     },
 
     async recordsById(requestIds) {
-      const { rows } = await pool.query<ReportedCall>(`${selectCalls} where u.request_id = any ($1)`, [requestIds])
+      const [from, to] = daysOf(requestIds)
+      const { rows } = await pool.query<ReportedCall>(
+        `${selectCalls} where u.request_id = any ($1) and u.reserved_at between $2::timestamptz and $3::timestamptz`,
+        [requestIds, from, to],
+      )
       return rows
     },
 
@@ -353,6 +363,19 @@ export function createUsageReports(pool: Pool): UsageReports {
       return rows
     },
   }
+}
+
+const dayMs = 86_400_000
+
+/** Ids of ours begin with the time of the call, so there is no need to look at every day for them. */
+function daysOf(requestIds: readonly string[]): [from: string, to: string] {
+  const times = requestIds.map((id) =>
+    id[14] === '7' ? Number.parseInt(id.replace('-', '').slice(0, 12), 16) : undefined,
+  )
+  const known = times.filter((time) => time !== undefined)
+  if (known.length < times.length || known.length === 0) return ['-infinity', 'infinity']
+  const dated = (ms: number): string => new Date(ms).toISOString()
+  return [dated(Math.min(...known) - dayMs), dated(Math.max(...known) + dayMs)]
 }
 
 const keysOf = (calls: readonly CallKey[]): [string[], string[]] => [

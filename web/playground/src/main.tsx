@@ -10,6 +10,7 @@ import { createClient } from 'graphql-ws'
 import { StrictMode, useEffect, useMemo, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { examples } from './examples.ts'
+import { createMemoryStorage } from './memory-storage.ts'
 import { SignInForm } from './SignInForm.tsx'
 import { Session } from './session.ts'
 
@@ -27,10 +28,12 @@ function Playground() {
 
 function Editor({ onSignedOut }: { onSignedOut(): void }) {
   const fetcher = useMemo(() => createFetcher(onSignedOut), [onSignedOut])
+  const storage = useMemo(createMemoryStorage, [])
   const plugins = useMemo(() => [explorerPlugin({ showAttribution: false })], [])
   return (
     <GraphiQL
       fetcher={fetcher}
+      storage={storage}
       plugins={plugins}
       defaultTabs={[...examples]}
       shouldPersistHeaders={false}
