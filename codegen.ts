@@ -113,6 +113,7 @@ async function writeGraphqlTypes(file: string): Promise<void> {
               ApiKey: '../core/keys/keys.ts#Key',
               AuditEvent: '../core/access/audit-events.store.ts#AuditEvent as AuditEventParent',
               Budget: '../core/budgets/budgets.store.ts#PlacedBudget',
+              BudgetPeriodStanding: '../core/budgets/budgets.store.ts#BudgetPeriodStanding as BudgetPeriodParent',
               BudgetIncrease: '../core/budgets/budgets.store.ts#BudgetIncrease as BudgetIncreaseParent',
               CatalogSync: '../core/catalog/listed-syncs.store.ts#ListedSync',
               ConfigVersion: '../core/routing/listed-routing.store.ts#ListedVersion',

@@ -14,7 +14,7 @@ import type { Principal, Role, Scope, VisibleTenants } from '../core/access/prin
 import { holds, scopeOf, visibleTenants } from '../core/access/principal.ts'
 import type { Client, SignIn } from '../core/access/sign-in.ts'
 import type { SingleSignOn } from '../core/access/single-sign-on.ts'
-import type { BudgetStore } from '../core/budgets/budgets.store.ts'
+import type { BudgetPeriodStanding, BudgetStore } from '../core/budgets/budgets.store.ts'
 import type { ManagedBudgets } from '../core/budgets/managed-budgets.store.ts'
 import type { ListedModels, ListedPrice } from '../core/catalog/listed-models.store.ts'
 import type { ListedSync } from '../core/catalog/listed-syncs.store.ts'
@@ -135,7 +135,7 @@ export const actorOf = (context: AdminContext): Actor => {
 
 /** Reads what several fields of an operation ask for in one statement, and once. */
 export function createLoaders(
-  { tenants, keys, usage, models, providersById, providersByName, limits }: AdminServices,
+  { tenants, keys, usage, models, providersById, providersByName, limits, budgets }: AdminServices,
   viewer: Principal | undefined,
 ) {
   const visible = visibleTenants(viewer?.grants ?? [])
@@ -154,7 +154,14 @@ export function createLoaders(
       return ownerIds.map((id) => rows.get(id) ?? null)
     }),
     providers: byId<ListedProvider>((ids) => providersById(ids)),
-    priceHistory: priceHistoryLoader(models),
+    priceHistory: pagedLoader<ListedPrice & { modelId: string }, number>(
+      (modelIds, before, limit) => models.priceHistory({ modelIds, before, limit }),
+      ({ modelId }) => modelId,
+    ),
+    budgetPeriods: pagedLoader<BudgetPeriodStanding, string>(
+      (budgetIds, before, limit) => budgets.periods({ budgetIds, before, limit }),
+      ({ budgetId }) => budgetId,
+    ),
     teamsOf: grouped<Team>(
       (organizationIds) => tenants.teams({ visible, organizationIds, limit: 100 }),
       ({ organizationId }) => organizationId,
@@ -186,29 +193,37 @@ function grouped<Row>(read: (ids: readonly string[]) => Promise<Row[]>, groupOf:
   })
 }
 
-interface PriceHistoryPage {
-  modelId: string
-  before: number | undefined
+/** A page of what belongs to one object. */
+interface OwnedPage<Before> {
+  /** Of the object. */
+  id: string
+  before: Before | undefined
   limit: number
 }
 
-/** One statement for all models of a page: they are asked with the same arguments. */
-function priceHistoryLoader(models: ListedModels) {
-  return new DataLoader<PriceHistoryPage, ListedPrice[], string>(
+/** One statement for all objects of a list: they are asked with the same arguments. */
+function pagedLoader<Row, Before>(
+  read: (ids: readonly string[], before: Before | undefined, limit: number) => Promise<readonly Row[]>,
+  ownerOf: (row: Row) => string,
+) {
+  const sameAs = ({ before, limit }: OwnedPage<Before>): string => `${before} ${limit}`
+  return new DataLoader<OwnedPage<Before>, Row[], string>(
     async (pages) => {
-      const groups = Map.groupBy(pages, ({ before, limit }) => `${before} ${limit}`)
-      const read = await Promise.all(
-        [...groups.values()].map((same) => {
-          const { before, limit } = same[0] as PriceHistoryPage // of a group that has one
-          return models.priceHistory({ modelIds: same.map(({ modelId }) => modelId), before, limit })
+      const groups = [...Map.groupBy(pages, sameAs)]
+      const rows = await Promise.all(
+        groups.map(([, same]) => {
+          const { before, limit } = same[0] as OwnedPage<Before> // of a group that has one
+          return read(
+            same.map(({ id }) => id),
+            before,
+            limit,
+          )
         }),
       )
-      const prices = new Map([...groups.keys()].map((name, index) => [name, read[index] ?? []]))
-      return pages.map(({ modelId, before, limit }) =>
-        (prices.get(`${before} ${limit}`) ?? []).filter((price) => price.modelId === modelId),
-      )
+      const byGroup = new Map(groups.map(([name], index) => [name, rows[index] ?? []]))
+      return pages.map((page) => (byGroup.get(sameAs(page)) ?? []).filter((row) => ownerOf(row) === page.id))
     },
-    { cacheKeyFn: ({ modelId, before, limit }) => `${modelId} ${before} ${limit}` },
+    { cacheKeyFn: (page) => `${page.id} ${sameAs(page)}` },
   )
 }
 

@@ -150,7 +150,7 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent(
     'Budget',
     `id scope organization team apiKey tag period timeZone mode managedBy alertThresholdsPercent amount raise periodStart periodEnd limit committed leased
-     left reachedPercent`,
+     left reachedPercent periods`,
   ),
   ...withParent('BudgetIncrease', 'amount until'),
   ...withParent('BudgetRaisePayload', 'budget errors'),
@@ -178,6 +178,8 @@ export const policy: Readonly<Record<string, Rule>> = {
   ...withParent('ModelHealth', 'model circuit coolingDown attempts failures latencyMs'),
 
   ...connection('Budget'),
+  ...connection('BudgetPeriodStanding'),
+  ...withParent('BudgetPeriodStanding', 'start end limit committed leased'),
   ...connection('RateLimit'),
   ...connection('Provider'),
   ...connection('Alias'),

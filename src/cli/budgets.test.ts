@@ -39,6 +39,7 @@ function openBench(standings: BudgetStanding[] = [], raised?: Awaited<ReturnType
     list: async () => standings,
     page: async () => [],
     byId: async () => [],
+    periods: async () => [],
     async raise(raise) {
       raises.push(raise)
       return raised ?? { ok: false, reason: 'not_found' }

@@ -4,7 +4,7 @@ import type { ListedAlias, ListedVersion } from '../core/routing/listed-routing.
 import type { AdminUser as AdminUserParent, Organization as OrganizationParent, RoleBinding as RoleBindingParent, ServiceToken as ServiceTokenParent, Team as TeamParent } from '../core/access/administration.store.ts';
 import type { Key } from '../core/keys/keys.ts';
 import type { AuditEvent as AuditEventParent } from '../core/access/audit-events.store.ts';
-import type { PlacedBudget, BudgetIncrease as BudgetIncreaseParent } from '../core/budgets/budgets.store.ts';
+import type { PlacedBudget, BudgetPeriodStanding as BudgetPeriodParent, BudgetIncrease as BudgetIncreaseParent } from '../core/budgets/budgets.store.ts';
 import type { ListedSync } from '../core/catalog/listed-syncs.store.ts';
 import type { ReportedEntry, ReportedAttempt, ReportedCall, UsageSums as UsageSumsParent } from '../core/usage/usage-reports.store.ts';
 import type { ListedModel, ListedPrice } from '../core/catalog/listed-models.store.ts';
@@ -618,6 +618,8 @@ export type Budget = Node & {
   periodEnd?: Maybe<Scalars['DateTime']['output']>;
   /** When the current period began. */
   periodStart: Scalars['DateTime']['output'];
+  /** Periods in which something was spent or held, the latest first. */
+  periods: BudgetPeriodStandingConnection;
   /** Null when none is under way. */
   raise?: Maybe<BudgetIncrease>;
   /** Thresholds in percent that the current period has reached, ascending. */
@@ -630,6 +632,13 @@ export type Budget = Node & {
   team?: Maybe<Team>;
   /** Whose calendar the periods follow. */
   timeZone: Scalars['String']['output'];
+};
+
+
+/** What may be spent in a period, and what has been. */
+export type BudgetPeriodsArgs = {
+  after?: InputMaybe<Scalars['String']['input']>;
+  first: Scalars['Int']['input'];
 };
 
 /** A page of budgets. */
@@ -724,6 +733,41 @@ export type BudgetPeriod =
   | 'QUARTER'
   | 'TOTAL'
   | 'WEEK';
+
+/** How a period of a budget stands, or ended. */
+export type BudgetPeriodStanding = {
+  __typename?: 'BudgetPeriodStanding';
+  /** What its calls have cost. */
+  committed: Money;
+  /** The first instant that is not of it; null for a budget of all time. */
+  end?: Maybe<Scalars['DateTime']['output']>;
+  /** What replicas hold for calls under way and to come; nothing, some time after it has ended. */
+  leased: Money;
+  /** What could be spent in it, a raise included, when a replica last took some of it. */
+  limit: Money;
+  /** When it began. */
+  start: Scalars['DateTime']['output'];
+};
+
+/** A page of periods of a budget. */
+export type BudgetPeriodStandingConnection = {
+  __typename?: 'BudgetPeriodStandingConnection';
+  /** The entries of the page, each with its cursor. */
+  edges: Array<BudgetPeriodStandingEdge>;
+  /** The same without cursors. */
+  nodes: Array<BudgetPeriodStanding>;
+  /** Where the page stands in the list. */
+  pageInfo: PageInfo;
+};
+
+/** An entry of a page of periods of a budget. */
+export type BudgetPeriodStandingEdge = {
+  __typename?: 'BudgetPeriodStandingEdge';
+  /** To start after this entry. */
+  cursor: Scalars['String']['output'];
+  /** The entry itself. */
+  node: BudgetPeriodStanding;
+};
 
 /** What the user of `budgetRaise` can put right. */
 export type BudgetRaiseError = InvalidInput | ManagedByFile | NotFound;
@@ -3435,6 +3479,9 @@ export type ResolversTypes = {
   BudgetIncrease: ResolverTypeWrapper<BudgetIncreaseParent>;
   BudgetMode: BudgetMode;
   BudgetPeriod: BudgetPeriod;
+  BudgetPeriodStanding: ResolverTypeWrapper<BudgetPeriodParent>;
+  BudgetPeriodStandingConnection: ResolverTypeWrapper<Omit<BudgetPeriodStandingConnection, 'edges' | 'nodes'> & { edges: Array<ResolversTypes['BudgetPeriodStandingEdge']>, nodes: Array<ResolversTypes['BudgetPeriodStanding']> }>;
+  BudgetPeriodStandingEdge: ResolverTypeWrapper<Omit<BudgetPeriodStandingEdge, 'node'> & { node: ResolversTypes['BudgetPeriodStanding'] }>;
   BudgetRaiseError: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['BudgetRaiseError']>;
   BudgetRaiseInput: BudgetRaiseInput;
   BudgetRaisePayload: ResolverTypeWrapper<Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversTypes['Budget']>, errors: Array<ResolversTypes['BudgetRaiseError']> }>;
@@ -3682,6 +3729,9 @@ export type ResolversParentTypes = {
   BudgetDeletePayload: Omit<BudgetDeletePayload, 'errors'> & { errors: Array<ResolversParentTypes['BudgetDeleteError']> };
   BudgetEdge: Omit<BudgetEdge, 'node'> & { node: ResolversParentTypes['Budget'] };
   BudgetIncrease: BudgetIncreaseParent;
+  BudgetPeriodStanding: BudgetPeriodParent;
+  BudgetPeriodStandingConnection: Omit<BudgetPeriodStandingConnection, 'edges' | 'nodes'> & { edges: Array<ResolversParentTypes['BudgetPeriodStandingEdge']>, nodes: Array<ResolversParentTypes['BudgetPeriodStanding']> };
+  BudgetPeriodStandingEdge: Omit<BudgetPeriodStandingEdge, 'node'> & { node: ResolversParentTypes['BudgetPeriodStanding'] };
   BudgetRaiseError: ResolversUnionTypes<ResolversParentTypes>['BudgetRaiseError'];
   BudgetRaiseInput: BudgetRaiseInput;
   BudgetRaisePayload: Omit<BudgetRaisePayload, 'budget' | 'errors'> & { budget?: Maybe<ResolversParentTypes['Budget']>, errors: Array<ResolversParentTypes['BudgetRaiseError']> };
@@ -4083,6 +4133,7 @@ export type BudgetResolvers<ContextType = AdminContext, ParentType extends Resol
   period?: Resolver<ResolversTypes['BudgetPeriod'], ParentType, ContextType>;
   periodEnd?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
   periodStart?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  periods?: Resolver<ResolversTypes['BudgetPeriodStandingConnection'], ParentType, ContextType, RequireFields<BudgetPeriodsArgs, 'first'>>;
   raise?: Resolver<Maybe<ResolversTypes['BudgetIncrease']>, ParentType, ContextType>;
   reachedPercent?: Resolver<Array<ResolversTypes['Int']>, ParentType, ContextType>;
   scope?: Resolver<ResolversTypes['BudgetScope'], ParentType, ContextType>;
@@ -4124,6 +4175,25 @@ export type BudgetEdgeResolvers<ContextType = AdminContext, ParentType extends R
 export type BudgetIncreaseResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetIncrease'] = ResolversParentTypes['BudgetIncrease']> = {
   amount?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
   until?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type BudgetPeriodStandingResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetPeriodStanding'] = ResolversParentTypes['BudgetPeriodStanding']> = {
+  committed?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  end?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  leased?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  limit?: Resolver<ResolversTypes['Money'], ParentType, ContextType>;
+  start?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type BudgetPeriodStandingConnectionResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetPeriodStandingConnection'] = ResolversParentTypes['BudgetPeriodStandingConnection']> = {
+  edges?: Resolver<Array<ResolversTypes['BudgetPeriodStandingEdge']>, ParentType, ContextType>;
+  nodes?: Resolver<Array<ResolversTypes['BudgetPeriodStanding']>, ParentType, ContextType>;
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+};
+
+export type BudgetPeriodStandingEdgeResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetPeriodStandingEdge'] = ResolversParentTypes['BudgetPeriodStandingEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['BudgetPeriodStanding'], ParentType, ContextType>;
 };
 
 export type BudgetRaiseErrorResolvers<ContextType = AdminContext, ParentType extends ResolversParentTypes['BudgetRaiseError'] = ResolversParentTypes['BudgetRaiseError']> = {
@@ -4987,6 +5057,9 @@ export type Resolvers<ContextType = AdminContext> = {
   BudgetDeletePayload?: BudgetDeletePayloadResolvers<ContextType>;
   BudgetEdge?: BudgetEdgeResolvers<ContextType>;
   BudgetIncrease?: BudgetIncreaseResolvers<ContextType>;
+  BudgetPeriodStanding?: BudgetPeriodStandingResolvers<ContextType>;
+  BudgetPeriodStandingConnection?: BudgetPeriodStandingConnectionResolvers<ContextType>;
+  BudgetPeriodStandingEdge?: BudgetPeriodStandingEdgeResolvers<ContextType>;
   BudgetRaiseError?: BudgetRaiseErrorResolvers<ContextType>;
   BudgetRaisePayload?: BudgetRaisePayloadResolvers<ContextType>;
   BudgetUpdateError?: BudgetUpdateErrorResolvers<ContextType>;

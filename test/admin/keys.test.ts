@@ -219,6 +219,17 @@ describe('a budget', () => {
     })
     expect(changed.budget).toMatchObject({ mode: 'SOFT', amount: { usd: '5' }, alertThresholdsPercent: [50, 90] })
     await eventually('calls to pass', async () => (await gateway.chat({}, { key: secret })).status !== 429)
+    const standing = await eventually('its period to have the new limit', async () => {
+      const { data } = await askAdmin(
+        gateway,
+        `{ node(id: "${made.budget.id}") { ... on Budget { periodStart periodEnd periods { nodes { start end limit { usd } } } } } }`,
+        { token },
+      )
+      return data.node.periods.nodes[0]?.limit.usd === '5' && data.node
+    })
+    expect(standing.periods.nodes).toEqual([
+      { start: standing.periodStart, end: standing.periodEnd, limit: { usd: '5' } },
+    ])
     expect(await change('budgetDelete', { budgetId: made.budget.id })).toEqual({ deleted: true, errors: [] })
   })
 

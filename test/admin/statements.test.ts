@@ -36,8 +36,8 @@ const operations: readonly [name: string, most: number, document: string][] = [
   ['auditEvents', 3, '{ auditEvents(first: FIRST) { nodes { action organization { slug } } } }'],
   [
     'budgets',
-    5,
-    '{ budgets(first: FIRST) { nodes { amount { usd } organization { slug } team { slug } apiKey { name } } } }',
+    6,
+    '{ budgets(first: FIRST) { nodes { amount { usd } organization { slug } team { slug } apiKey { name } periods(first: 3) { nodes { start } } } } }',
   ],
   [
     'rateLimits',

@@ -116,6 +116,16 @@ export const budgetResolvers: Resolvers = {
     leased: ({ leasedNano }) => money(leasedNano.toString()),
     left: ({ leftNano }) => money(leftNano.toString()),
     reachedPercent: ({ alerts }) => alerts.percent,
+    async periods({ id }, { first, after }, { loaders }) {
+      const before = positionIn(after, 1)?.[0]
+      const rows = await loaders.budgetPeriods.load({ id, before, limit: limitOf(first) })
+      return connectionOf(rows, first, ({ startText }) => [startText])
+    },
+  },
+  BudgetPeriodStanding: {
+    limit: ({ limitNano }) => money(limitNano),
+    committed: ({ committedNano }) => money(committedNano),
+    leased: ({ leasedNano }) => money(leasedNano),
   },
   BudgetIncrease: { amount: ({ amountNano }) => money(amountNano.toString()) },
 }

@@ -90,7 +90,7 @@ export const modelResolvers: Resolvers = {
     provider: ({ providerId }, _args, { loaders }) => (providerId ? loaders.providers.load(providerId) : null),
     async priceHistory({ id }, { first, after }, { loaders }) {
       const before = Number(positionIn(after, 1)?.[0] ?? 0) || undefined
-      const rows = await loaders.priceHistory.load({ modelId: id, before, limit: limitOf(first) })
+      const rows = await loaders.priceHistory.load({ id, before, limit: limitOf(first) })
       return connectionOf(rows, first, ({ version }) => [String(version)])
     },
   },

@@ -13,6 +13,8 @@ export interface BudgetStore {
   /** Those that belong to the places given, the oldest first. @throws what the database throws */
   page(query: BudgetQuery): Promise<PlacedBudget[]>
   byId(ids: readonly string[]): Promise<PlacedBudget[]>
+  /** Periods in which something was spent or held, of each budget, the latest first. */
+  periods(query: BudgetPeriodQuery): Promise<BudgetPeriodStanding[]>
   /**
    * Raises a budget for a while; an increase that is under way is replaced, one of zero ends it. The audit event commits
    * with it.
@@ -20,6 +22,28 @@ export interface BudgetStore {
    * @throws what the database throws
    */
   raise(raise: BudgetRaise): Promise<{ ok: true; budget: BudgetStanding } | RaiseRefusal>
+}
+
+export interface BudgetPeriodQuery {
+  budgetIds: readonly string[]
+  /** Where the page before ended, as PostgreSQL writes it. */
+  before: string | undefined
+  /** Of each budget. */
+  limit: number
+}
+
+/** How a period stands, or ended. */
+export interface BudgetPeriodStanding {
+  budgetId: string
+  start: Date
+  /** As PostgreSQL writes it. */
+  startText: string
+  /** Null for a budget of all time. */
+  end: Date | null
+  /** Nano-USD as decimal text. */
+  limitNano: string
+  committedNano: string
+  leasedNano: string
 }
 
 export interface BudgetQuery {
@@ -180,6 +204,21 @@ export function createBudgetStore(pool: Pool): BudgetStore {
     async byId(ids) {
       const { rows } = await pool.query<StandingRow>(`${standingSql} where b.id = any ($1)`, [ids])
       return rows.map(placedOf)
+    },
+    async periods({ budgetIds, before, limit }) {
+      const { rows } = await pool.query<BudgetPeriodStanding>(
+        `select wanted.id as "budgetId", p.*
+         from unnest($1::uuid[]) as wanted (id)
+         cross join lateral (
+           select p.period_start as start, p.period_start::text as "startText", p.period_end as "end",
+             p.limit_nano::text as "limitNano", p.committed_nano::text as "committedNano", p.leased_nano::text as "leasedNano"
+           from budget_periods p
+           where p.budget_id = wanted.id and ($2::timestamptz is null or p.period_start < $2)
+           order by p.period_start desc limit $3) p
+         order by wanted.id, p.start desc`,
+        [budgetIds, before ?? null, limit],
+      )
+      return rows
     },
     raise: (raise) => inDecidedTransaction(pool, (client) => raiseBudget(client, raise)),
   }
