@@ -1,6 +1,6 @@
 import { defaultFieldResolver, type GraphQLSchema, isObjectType } from 'graphql'
 import { covers, globalScope, holds, type Role, roles, type Scope } from '../core/access/principal.ts'
-import { type AdminContext, createLoaders } from './context.ts'
+import type { AdminContext } from './context.ts'
 import { forbidden, fromService, unauthenticated } from './errors.ts'
 import type { Rule } from './policy.ts'
 
@@ -29,7 +29,7 @@ export function guardSchema(schema: GraphQLSchema, policy: Readonly<Record<strin
           subscribe?.(source, args, admit(rule, context, []), info)
         // What was read for one event is not shown with the next.
         field.resolve = (source, args, context: AdminContext, info) => {
-          context.loaders = createLoaders(context, context.viewer)
+          for (const loader of Object.values(context.loaders)) loader.clearAll()
           return resolve?.(source, args, context, info)
         }
         continue

@@ -169,17 +169,18 @@ export function openSubscriptions(deps: SubscriptionsDeps): Subscriptions {
     })
   })
 
-  const recheck = async (extra: Extra): Promise<void> => {
-    const { token, viewer, socket } = extra
+  /** @param opened - the sockets of one session: it is looked up once */
+  const recheck = async (token: string | undefined, opened: readonly Extra[]): Promise<void> => {
     const found = token === undefined ? undefined : await signIn.principalOf(token)
-    // What was subscribed to was judged by the roles of then.
-    if (!found || JSON.stringify(found.principal.grants) !== JSON.stringify(viewer?.grants)) {
-      socket.close(closeCodes.unauthorized, 'Unauthorized')
+    const grants = JSON.stringify(found?.principal.grants)
+    for (const { viewer, socket } of opened) {
+      // What was subscribed to was judged by the roles of then.
+      if (!found || grants !== JSON.stringify(viewer?.grants)) socket.close(closeCodes.unauthorized, 'Unauthorized')
     }
   }
   const timer = setInterval(() => {
-    for (const extra of sockets) {
-      recheck(extra).catch((error: unknown) => {
+    for (const [token, opened] of Map.groupBy(sockets, ({ token }) => token)) {
+      recheck(token, opened).catch((error: unknown) => {
         log.warn({ err: error }, 'It could not be looked whether a session still is in force.')
       })
     }
