@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError } from '../core/errors.ts'
 import { Cancellation } from '../core/inference/cancellation.ts'
+import { readInferenceRequest } from '../core/inference/read-inference-request.ts'
 import type { Provider } from '../core/providers/provider.ts'
-import { readInferenceRequest } from '../proxy/rest/request-body.ts'
 import { explainFailure } from './probe-verdict.ts'
 
 export interface ProbeTarget {

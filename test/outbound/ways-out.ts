@@ -2,11 +2,11 @@ import { get as getPlain, type IncomingMessage } from 'node:http'
 import { get as getSecure } from 'node:https'
 import { readLitellmFeed } from '../../src/core/catalog/litellm.ts'
 import { Cancellation } from '../../src/core/inference/cancellation.ts'
+import { readInferenceRequest } from '../../src/core/inference/read-inference-request.ts'
 import type { ProviderType } from '../../src/core/providers/provider.ts'
 import { createProvider } from '../../src/core/providers/registry.ts'
 import { request, requestText } from '../../src/core/upstream/request.ts'
 import type { UpstreamClient } from '../../src/core/upstream/upstream-client.ts'
-import { readInferenceRequest } from '../../src/proxy/rest/request-body.ts'
 
 /** One of the code paths by which something leaves the process. Rejects with the reason when it may not. */
 export interface WayOut {

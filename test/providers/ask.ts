@@ -1,9 +1,9 @@
 import { Cancellation } from '../../src/core/inference/cancellation.ts'
+import { readInferenceRequest } from '../../src/core/inference/read-inference-request.ts'
 import type { ExchangeResult, Provider, ProviderType } from '../../src/core/providers/provider.ts'
 import { createProvider } from '../../src/core/providers/registry.ts'
 import { createAddressGuard } from '../../src/core/upstream/address-guard.ts'
 import { createUpstreamClient } from '../../src/core/upstream/upstream-client.ts'
-import { readInferenceRequest } from '../../src/proxy/rest/request-body.ts'
 
 export const client = createUpstreamClient(createAddressGuard(['127.0.0.1']))
 

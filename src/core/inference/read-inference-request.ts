@@ -1,13 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import { GatewayError } from '../../core/errors.ts'
-import type { InferenceRequest, Operation } from '../../core/inference/call.ts'
-import {
-  type ItemObserver,
-  type ScannedObject,
-  ScanRefusal,
-  type Span,
-  scanJsonObject,
-} from '../../core/inference/json-scan.ts'
+import { GatewayError } from '../errors.ts'
+import type { InferenceRequest, Operation } from './call.ts'
+import { type ItemObserver, type ScannedObject, ScanRefusal, type Span, scanJsonObject } from './json-scan.ts'
 
 const messagesMax = 2_048
 const inputsMax = 2_048

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { readInferenceRequest } from '../../proxy/rest/request-body.ts'
 import type { RequestShaping } from '../routing/declared-configuration.ts'
+import { readInferenceRequest } from './read-inference-request.ts'
 import { shapedRequest } from './shape-request.ts'
 
 const requestOf = (members: object) =>

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { GatewayError } from '../../core/errors.ts'
 import type { Operation } from '../../core/inference/call.ts'
+import { readInferenceRequest } from '../../core/inference/read-inference-request.ts'
 import type { Caller } from '../../core/keys/caller.ts'
 import { sendError } from './error-reply.ts'
 import { checkHeaders, clientRequestIdOf, credentialOf, idempotencyKeyOf, requestTimeoutMsOf } from './headers.ts'
 import type { OpenAnswers } from './open-answers.ts'
 import { readBody } from './read-body.ts'
-import { readInferenceRequest } from './request-body.ts'
 import { RestAnswer } from './rest-answer.ts'
 import type { RestServerDeps } from './server.ts'
 

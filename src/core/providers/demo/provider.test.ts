@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { readInferenceRequest } from '../../../proxy/rest/request-body.ts'
 import type { ChatEvent } from '../../chat/event.ts'
 import { GatewayError } from '../../errors.ts'
 import { Cancellation } from '../../inference/cancellation.ts'
+import { readInferenceRequest } from '../../inference/read-inference-request.ts'
 import { createDemoProvider } from './provider.ts'
 
 beforeEach(() => void vi.useFakeTimers())

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readInferenceRequest } from '../../../proxy/rest/request-body.ts'
+import { readInferenceRequest } from '../../inference/read-inference-request.ts'
 import { readEmbeddingsRequest } from '../embeddings-answer.ts'
 import { decodeGeminiEmbeddings, toBatchEmbedContents, toPredict } from './embeddings.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { readInferenceRequest } from '../../../proxy/rest/request-body.ts'
 import type { ChatEvent } from '../../chat/event.ts'
+import { readInferenceRequest } from '../../inference/read-inference-request.ts'
 import { createDecodingReader } from './decoding-reader.ts'
 
 function readerFor(operation: 'chat' | 'embeddings', request: object, keepsUp = true) {

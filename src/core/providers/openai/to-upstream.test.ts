@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readInferenceRequest } from '../../../proxy/rest/request-body.ts'
+import { readInferenceRequest } from '../../inference/read-inference-request.ts'
 import { type RequestQuirks, toUpstreamBody } from './to-upstream.ts'
 
 const sent = (body: string, model: string, quirks: RequestQuirks = {}): string =>
