@@ -45,6 +45,7 @@ import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { registerUpstreamHealthMetrics } from './ops/upstream-health-metrics.ts'
 import { openWayOut } from './outbound.ts'
+import { createOpenAnswers } from './proxy/open-answers.ts'
 import { createRestServer } from './proxy/rest/server.ts'
 import { rejected, type Upkeep } from './upkeep.ts'
 
@@ -246,10 +247,11 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     metrics,
     log,
   })
-  const { requestsInFlight: _requestsInFlight, ...restLimits } = config.limits
-  const rest = own(
-    createRestServer({ pipeline, snapshot: snapshots.current, overload, clock, ids, log, limits: restLimits }),
-  )
+  const { heartbeatMs, stalledMs, bodyBytes, headersTimeoutMs, bodyTimeoutMs } = config.limits
+  const open = own(createOpenAnswers({ heartbeatMs, stalledMs }, clock.monotonicMs))
+  const isOverloaded = (): boolean => overload.isOverloaded(open.size)
+  const door = { pipeline, snapshot: snapshots.current, open, isOverloaded, clock, ids, log }
+  const rest = own(createRestServer({ ...door, limits: { bodyBytes, headersTimeoutMs, bodyTimeoutMs } }))
   registerAccountingMetrics(registry, accounting)
   registerUpstreamHealthMetrics(registry, { health, snapshot: snapshots.current, monotonicMs: clock.monotonicMs })
   registerGatewayMetrics(registry, {
@@ -257,7 +259,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     keyCache,
     snapshots,
     replicas: deps.replicas,
-    openAnswers: () => rest.openAnswers,
+    openAnswers: () => open.size,
   })
 
   const resources = opening.move()
@@ -266,7 +268,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     notReadyReasons() {
       const reasons: string[] = []
       if (!snapshots.isLoaded()) reasons.push('no configuration is loaded')
-      if (overload.isOverloaded(rest.openAnswers)) reasons.push('overloaded')
+      if (isOverloaded()) reasons.push('overloaded')
       if (keyCache.statistics().failingForMs > authenticationDataMsMax) reasons.push('authentication data is too old')
       return reasons
     },
@@ -291,7 +293,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       return []
     },
     async drain(deadline) {
-      const cutShort = await rest.drain(deadline)
+      rest.stopAccepting()
+      const cutShort = await open.drain(deadline)
       if (cutShort > 0) log.warn({ answers: cutShort }, 'The drain deadline ended answers that were still under way.')
     },
     close: () => resources.disposeAsync(),

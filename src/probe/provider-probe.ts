@@ -44,6 +44,7 @@ export async function probeProvider(
         request: readInferenceRequest(operation, Buffer.from(JSON.stringify(body))),
         cancellation,
         remainingMs: timeoutMs,
+        answerForm: 'any',
         outputTokensCap: operation === 'chat' ? 1 : undefined,
         modelOutputTokensMax: undefined,
       },

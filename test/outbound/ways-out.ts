@@ -37,6 +37,7 @@ const provider = (type: ProviderType, credentials: Record<string, string>, setti
           request: readInferenceRequest('chat', Buffer.from(JSON.stringify(body))),
           cancellation: new Cancellation(),
           remainingMs: 10_000,
+          answerForm: 'any',
           outputTokensCap: undefined,
           modelOutputTokensMax: undefined,
         },

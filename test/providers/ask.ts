@@ -48,6 +48,7 @@ export const ask = (
       request: readInferenceRequest(operation, Buffer.from(JSON.stringify(request))),
       cancellation: new Cancellation(),
       remainingMs: 30_000,
+      answerForm: 'any',
       outputTokensCap: undefined,
       modelOutputTokensMax: undefined,
     },

@@ -86,6 +86,7 @@ async function streamed(
       request: readInferenceRequest('chat', Buffer.from(JSON.stringify(body))),
       cancellation,
       remainingMs: 30_000,
+      answerForm: 'any',
       outputTokensCap: undefined,
       modelOutputTokensMax: undefined,
     },

@@ -217,6 +217,7 @@ const requestOf = ({ id, caller, cancellation }: SimulatedCall, startedMs: numbe
     spans: new Map(),
     inputTokensEstimate: promptBytes / 2,
   },
+  answerForm: 'any',
   clientRequestId: undefined,
   idempotency: undefined,
   cancellation,

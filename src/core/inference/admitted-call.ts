@@ -9,7 +9,7 @@ import { costOf } from '../pricing/cost.ts'
 import type { Candidate } from '../routing/route.ts'
 import type { UsageCheckpoint } from '../usage/checkpoints.store.ts'
 import type { Checkpoints, RunningCall } from '../usage/checkpoints.ts'
-import type { UsageIntent } from '../usage/usage-record.ts'
+import type { UsageEnd, UsageIntent } from '../usage/usage-record.ts'
 import type { Call } from './call.ts'
 import type { HeldOutput } from './held-output.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
@@ -98,7 +98,7 @@ export class AdmittedCall implements Ticket, RunningCall {
     }
   }
 
-  async settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void> {
+  async settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<UsageEnd> {
     const { journal, checkpoints, metrics, requestLog, clock, log } = this.#deps
     const { call, payer, intent, targets, limits, reservation } = this.#admitted
     const end = usageEndOf(intent, call, attempts, targets, reservation?.amountNano ?? 0n, firstOutputMs, clock)
@@ -121,5 +121,6 @@ export class AdmittedCall implements Ticket, RunningCall {
       log.warn(fields, 'A provider ended an answer in a way that OpenAI has no word for.')
     }
     requestLog(end, payer.keyName)
+    return end
   }
 }

@@ -78,6 +78,7 @@ async function attemptAt(
     operation: call.operation,
     model,
     request: call.request,
+    answerForm: call.answerForm,
     cancellation: call.cancellation,
     remainingMs,
     outputTokensCap,

@@ -4,6 +4,7 @@ import type { AnswerRecording } from '../idempotency/answer-recording.ts'
 import type { StoredAnswer } from '../idempotency/stored-answer.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { LimitState } from '../limits/limiter.ts'
+import type { UsageEnd } from '../usage/usage-record.ts'
 import type { Cancellation } from './cancellation.ts'
 import type { Span } from './json-scan.ts'
 
@@ -19,6 +20,8 @@ export interface Call {
   /** Whose key the client presented; doors authenticate before they read a body. */
   caller: Caller
   request: InferenceRequest
+  /** `events` for a door that writes no OpenAI bytes; `any` lets them pass untouched where the upstream speaks them. */
+  answerForm: 'any' | 'events'
   /** What the client named its request, stored as data and never used as a key. */
   clientRequestId: string | undefined
   /** Undefined for a client that sent no `Idempotency-Key`. */
@@ -105,8 +108,13 @@ export interface AnswerSink {
   /** @returns as `bytes` */
   event(event: ChatEvent): boolean
   onceDrained(resume: () => void): void
-  /** The answer is whole and accounted for. `tail` is the rest of a byte answer: its last frame, or all of a unary one. */
-  end(tail: Buffer | undefined): void
+  /**
+   * The answer is whole and accounted for.
+   *
+   * @param tail - the rest of a byte answer: its last frame, or all of a unary one
+   * @param record - what the call came to
+   */
+  end(tail: Buffer | undefined, record: UsageEnd): void
   fail(error: GatewayError): void
   /** From now on the recording gets a copy of what the door writes. Called before anything else, or not at all. */
   record(recording: AnswerRecording): void

@@ -1,5 +1,6 @@
 import { type ChatEvent, isOutput } from '../chat/event.ts'
 import type { AttemptOutput, AttemptProgress } from '../providers/provider.ts'
+import type { UsageEnd } from '../usage/usage-record.ts'
 import type { AnswerHead, AnswerSink } from './call.ts'
 
 /** What one attempt may send before its first output; more than this commits it. */
@@ -56,9 +57,9 @@ export class HeldOutput implements AttemptOutput {
   }
 
   /** The answer is whole and settled. */
-  end(tail: Buffer | undefined): void {
+  end(tail: Buffer | undefined, record: UsageEnd): void {
     if (!this.committed) this.#commit()
-    this.#sink.end(tail)
+    this.#sink.end(tail, record)
   }
 
   #holdsEnough(): boolean {

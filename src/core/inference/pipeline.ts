@@ -91,13 +91,13 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
         deps.metrics.dispatched()
         if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
         const { attempts, output } = await attempt(call, candidates, choice, ticket, sink, timing)
-        await ticket.settle(attempts, output.firstOutputMs)
+        const record = await ticket.settle(attempts, output.firstOutputMs)
         const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
         // Before the client hears that its call failed: it may well try again at once.
         if (claim && !keepsKey) await claim.release()
         const last = attempts[attempts.length - 1]?.result
         if (last?.failure) sink.fail(last.failure.error)
-        else output.end(last?.tail)
+        else output.end(last?.tail, record)
         if (claim && keepsKey) await claim.end()
       } finally {
         deps.underWay.end(call.caller.keyId, call.cancellation)

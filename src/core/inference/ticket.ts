@@ -2,6 +2,7 @@ import type { LimitState } from '../limits/limiter.ts'
 import type { Price } from '../pricing/price.ts'
 import type { ExchangeResult } from '../providers/provider.ts'
 import type { Candidate } from '../routing/route.ts'
+import type { UsageEnd } from '../usage/usage-record.ts'
 import type { HeldOutput } from './held-output.ts'
 
 /** The right to make one call, and the duty to account for it. */
@@ -14,8 +15,10 @@ export interface Ticket {
   attempting(candidate: number, output: HeldOutput): void
   /** Holds the money for another attempt. @returns false when a budget does not have it */
   holdAnother(): Promise<boolean>
-  /** Writes what the call came to; resolves once that survives a crash, and never rejects. Called exactly once. */
-  settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<void>
+  /**
+   * Writes what the call came to; resolves with it once that survives a crash, and never rejects. Called exactly once.
+   */
+  settle(attempts: readonly Attempt[], firstOutputMs: number | undefined): Promise<UsageEnd>
 }
 
 /** One upstream attempt and what came of it. */

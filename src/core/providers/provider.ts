@@ -1,6 +1,6 @@
 import type { ChatEvent, FinishReason } from '../chat/event.ts'
 import type { GatewayError } from '../errors.ts'
-import type { InferenceRequest, Operation } from '../inference/call.ts'
+import type { Call, InferenceRequest, Operation } from '../inference/call.ts'
 import type { Cancellation } from '../inference/cancellation.ts'
 import type { Usage } from '../usage/usage.ts'
 
@@ -45,6 +45,8 @@ export interface UpstreamCall {
   /** The upstream's name of the model. */
   model: string
   request: InferenceRequest
+  /** As the call has it: `events` where the door could do nothing with OpenAI's own bytes. */
+  answerForm: Call['answerForm']
   cancellation: Cancellation
   /** Milliseconds left for the whole attempt; the adapter's own limits apply, too. */
   remainingMs: number

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { type ErrorCode, GatewayError } from '../../core/errors.ts'
 import { LimitRefusal } from '../../core/limits/limit-refusal.ts'
 import type { Log } from '../../core/log.ts'
-import { rateLimitHeaders } from './rate-limit-headers.ts'
+import { rateLimitHeaders } from '../rate-limit-headers.ts'
 
 interface ReplyForm {
   status: number

@@ -5,14 +5,11 @@ import { readInferenceRequest } from '../../core/inference/read-inference-reques
 import type { Caller } from '../../core/keys/caller.ts'
 import { sendError } from './error-reply.ts'
 import { checkHeaders, clientRequestIdOf, credentialOf, idempotencyKeyOf, requestTimeoutMsOf } from './headers.ts'
-import type { OpenAnswers } from './open-answers.ts'
 import { readBody } from './read-body.ts'
 import { RestAnswer } from './rest-answer.ts'
 import type { RestServerDeps } from './server.ts'
 
 interface InferenceHandlerDeps extends RestServerDeps {
-  open: OpenAnswers
-  isOverloaded(): boolean
   isDraining(): boolean
 }
 
@@ -84,6 +81,7 @@ export function createInferenceHandler(
       operation,
       caller,
       request: body,
+      answerForm: 'any' as const,
       clientRequestId: clientRequestIdOf(request),
       idempotency: key === undefined ? undefined : { key, target: name },
       header: (name: string) => headerOf(request, name),

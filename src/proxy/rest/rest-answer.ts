@@ -5,14 +5,15 @@ import type { AnswerRecording } from '../../core/idempotency/answer-recording.ts
 import type { StoredAnswer } from '../../core/idempotency/stored-answer.ts'
 import type { AnswerHead, AnswerSink, InferenceRequest } from '../../core/inference/call.ts'
 import { Cancellation } from '../../core/inference/cancellation.ts'
+import type { OpenAnswer, OpenAnswers } from '../open-answers.ts'
+import { rateLimitHeaders } from '../rate-limit-headers.ts'
 import { type ChatEncoder, createChatEncoder } from './chat-encoder.ts'
 import { errorBody, errorReply, sendReply } from './error-reply.ts'
 import { EventStreamBody } from './event-stream-body.ts'
-import type { OpenAnswer, OpenAnswers } from './open-answers.ts'
-import { rateLimitHeaders } from './rate-limit-headers.ts'
 
 const stringBodyBytesMax = 16 * 1024
 const eventStreamType = 'text/event-stream; charset=utf-8'
+const heartbeat = ': keep-alive\n\n'
 const eventStreamHeaders = ['cache-control', 'no-cache', 'x-accel-buffering', 'no'] as const
 
 /**
@@ -22,12 +23,13 @@ const eventStreamHeaders = ['cache-control', 'no-cache', 'x-accel-buffering', 'n
 export class RestAnswer implements AnswerSink, OpenAnswer {
   readonly response: ServerResponse
   slot = -1
-  lastWriteMs: number
   readonly cancellation = new Cancellation()
   readonly #requestId: string
   readonly #request: Pick<InferenceRequest, 'model' | 'stream' | 'includeUsage'>
   readonly #open: OpenAnswers
   readonly #nowMs: () => number
+  #lastWriteMs: number
+  #isLeftToSocket = false
   #partsOpen = 2
   #head: AnswerHead | undefined
   #encoder: ChatEncoder | undefined
@@ -47,7 +49,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     this.#request = { model, stream, includeUsage }
     this.#open = open
     this.#nowMs = nowMs
-    this.lastWriteMs = nowMs()
+    this.#lastWriteMs = nowMs()
     open.add(this)
     response.on('close', () => {
       this.#partDone()
@@ -55,8 +57,27 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
     })
   }
 
-  get isEventStream(): boolean {
-    return this.#body !== undefined
+  look(nowMs: number): void {
+    const { response } = this
+    const { heartbeatMs, stalledMs } = this.#open.limits
+    if (response.writableEnded) {
+      this.#leaveToSocket(stalledMs)
+      return
+    }
+    const silentMs = nowMs - this.#lastWriteMs
+    if (response.writableNeedDrain) {
+      if (silentMs > stalledMs) response.destroy()
+    } else if (this.#body && silentMs > heartbeatMs) {
+      this.#lastWriteMs = nowMs
+      response.write(heartbeat)
+    }
+  }
+
+  /** We have nothing left to write: whether its reader takes what is still waiting, only the socket can tell. */
+  #leaveToSocket(stalledMs: number): void {
+    if (this.#isLeftToSocket) return
+    this.#isLeftToSocket = true
+    this.response.setTimeout(stalledMs, () => this.response.destroy())
   }
 
   abort(reason: GatewayError): void {
@@ -84,7 +105,7 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
   }
 
   bytes(piece: Buffer): boolean {
-    this.lastWriteMs = this.#nowMs()
+    this.#lastWriteMs = this.#nowMs()
     this.#recording?.bytes(piece)
     return this.#body?.write(piece) ?? true
   }

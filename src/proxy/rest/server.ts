@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../../core/clock.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -8,48 +7,35 @@ import type { IdSource } from '../../core/ids.ts'
 import type { Pipeline } from '../../core/inference/pipeline.ts'
 import type { Caller } from '../../core/keys/caller.ts'
 import type { Log } from '../../core/log.ts'
-import type { OverloadGuard } from '../../core/overload.ts'
 import type { RoutingSnapshot } from '../../core/routing/snapshot.ts'
+import type { OpenAnswers } from '../open-answers.ts'
 import { errorBody, sendError } from './error-reply.ts'
 import { checkHeaders, credentialOf } from './headers.ts'
 import { createInferenceHandler } from './inference-handler.ts'
 import { registerModelRoutes } from './model-routes.ts'
-import { createOpenAnswers, type OpenAnswersLimits } from './open-answers.ts'
 
 export interface RestServerDeps {
   pipeline: Pipeline
   snapshot(): RoutingSnapshot
-  overload: OverloadGuard
+  /** Of all doors. */
+  open: OpenAnswers
+  isOverloaded(): boolean
   clock: Clock
   ids: IdSource
   log: Log
   limits: RestLimits
 }
 
-export interface RestLimits extends OpenAnswersLimits {
+export interface RestLimits {
   bodyBytes: number
   headersTimeoutMs: number
   bodyTimeoutMs: number
 }
 
-export const restLimitsDefault: RestLimits = {
-  bodyBytes: 10 * 1024 * 1024,
-  headersTimeoutMs: 10_000,
-  bodyTimeoutMs: 30_000,
-  heartbeatMs: 15_000,
-  stalledMs: 30_000,
-}
-
 export interface RestServer {
   listen(host: string, port: number): Promise<AddressInfo>
-  /** Answers under way, for metrics. */
-  readonly openAnswers: number
-  /**
-   * Stops accepting, lets open answers end until the deadline, then ends them with `server_shutting_down`.
-   *
-   * @returns how many had to be ended
-   */
-  drain(deadline: Promise<void>): Promise<number>
+  /** No connection and no request any more; what is under way goes on. */
+  stopAccepting(): void
   close(): Promise<void>
 }
 
@@ -64,15 +50,11 @@ const keepAliveMs = 65_000
 const listenBacklog = 8_192
 /** How long a client may take to read why its connection is closed. */
 const lingerMs = 2_000
-/** How long readers may take for the error that ends their answer at a shutdown. */
-const farewellMsMax = 2_000
 
 export function createRestServer(deps: RestServerDeps): RestServer {
   const { limits } = deps
-  const open = createOpenAnswers(limits, deps.clock.monotonicMs)
   let isDraining = false
-  const isOverloaded = (): boolean => deps.overload.isOverloaded(open.size)
-  const takesInference = createInferenceHandler({ ...deps, open, isOverloaded, isDraining: () => isDraining })
+  const takesInference = createInferenceHandler({ ...deps, isDraining: () => isDraining })
   const app = Fastify({
     logger: false,
     serverFactory: (handleOther) =>
@@ -115,22 +97,12 @@ export function createRestServer(deps: RestServerDeps): RestServer {
       await app.listen({ host, port, backlog: listenBacklog })
       return app.server.address() as AddressInfo
     },
-    get openAnswers() {
-      return open.size
-    },
-    async drain(deadline) {
+    stopAccepting() {
       isDraining = true
       app.server.close()
       app.server.closeIdleConnections()
-      await Promise.race([open.whenEmpty(), deadline])
-      const cutShort = open.size
-      open.abortAll(new GatewayError('server_shutting_down', 'The gateway is shutting down; send the request again.'))
-      // Whoever reads nothing is not told.
-      await Promise.race([open.whenEmpty(), delay(farewellMsMax, undefined, { ref: false })])
-      return cutShort
     },
     async close() {
-      open.close()
       app.server.closeAllConnections()
       await app.close()
     },

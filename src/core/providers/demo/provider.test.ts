@@ -23,6 +23,7 @@ function ask(request: object, speed = { tokensPerSecond: 0, latencyMs: 0 }, oper
       model: 'demo-chat',
       request: readInferenceRequest(operation, Buffer.from(JSON.stringify({ model: 'demo-chat', ...request }))),
       cancellation,
+      answerForm: 'any',
       outputTokensCap: undefined,
       modelOutputTokensMax: undefined,
       remainingMs: 60_000,

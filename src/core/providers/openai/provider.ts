@@ -3,6 +3,7 @@ import type { UpstreamClient } from '../../upstream/upstream-client.ts'
 import type { AccessTokens } from '../access-tokens.ts'
 import type { AnswerReader } from '../answer-reader.ts'
 import { exchange } from '../exchange.ts'
+import { createDecodingReader } from '../openai-compatible/decoding-reader.ts'
 import type {
   AttemptOutput,
   ExchangeResult,
@@ -74,7 +75,8 @@ export function createOpenAiProvider(
     type,
     totalTimeoutMs: settings.timeouts.totalMs,
     async exchange(call: UpstreamCall, output: AttemptOutput): Promise<ExchangeResult> {
-      const reader = createReader(call, output, settings.apiKey)
+      const read = call.answerForm === 'events' && call.operation === 'chat' ? createDecodingReader : createReader
+      const reader = read(call, output, settings.apiKey)
       const token = tokens && (await tokens.current())
       return exchange(
         origin,

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { LimitRefusal } from '../../core/limits/limit-refusal.ts'
-import type { RateLimit } from '../../core/limits/rate-limit.ts'
-import { errorReply } from './error-reply.ts'
+import { LimitRefusal } from '../core/limits/limit-refusal.ts'
+import type { RateLimit } from '../core/limits/rate-limit.ts'
 import { durationText, rateLimitHeaders } from './rate-limit-headers.ts'
+import { errorReply } from './rest/error-reply.ts'
 
 const state = {
   requests: { limit: 60, remaining: 0, resetMs: 360_000 },

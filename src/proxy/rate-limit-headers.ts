@@ -1,4 +1,4 @@
-import type { LimitLeft, LimitState } from '../../core/limits/limiter.ts'
+import type { LimitLeft, LimitState } from '../core/limits/limiter.ts'
 
 /**
  * What a caller is told of its limits, in OpenAI's words: names and values in turn, as `writeHead` takes them.
