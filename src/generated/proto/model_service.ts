@@ -2,6 +2,7 @@ import type * as grpc from '@grpc/grpc-js';
 import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { Timestamp as _google_protobuf_Timestamp, Timestamp__Output as _google_protobuf_Timestamp__Output } from './google/protobuf/Timestamp.ts';
+import type { CallSummary as _thinkpixel_llmgw_v1_CallSummary, CallSummary__Output as _thinkpixel_llmgw_v1_CallSummary__Output } from './thinkpixel/llmgw/v1/CallSummary.ts';
 import type { GetModelRequest as _thinkpixel_llmgw_v1_GetModelRequest, GetModelRequest__Output as _thinkpixel_llmgw_v1_GetModelRequest__Output } from './thinkpixel/llmgw/v1/GetModelRequest.ts';
 import type { GetModelResponse as _thinkpixel_llmgw_v1_GetModelResponse, GetModelResponse__Output as _thinkpixel_llmgw_v1_GetModelResponse__Output } from './thinkpixel/llmgw/v1/GetModelResponse.ts';
 import type { ListModelsRequest as _thinkpixel_llmgw_v1_ListModelsRequest, ListModelsRequest__Output as _thinkpixel_llmgw_v1_ListModelsRequest__Output } from './thinkpixel/llmgw/v1/ListModelsRequest.ts';
@@ -27,6 +28,7 @@ export interface ProtoGrpcType {
   thinkpixel: {
     llmgw: {
       v1: {
+        CallSummary: MessageTypeDefinition<_thinkpixel_llmgw_v1_CallSummary, _thinkpixel_llmgw_v1_CallSummary__Output>
         GetModelRequest: MessageTypeDefinition<_thinkpixel_llmgw_v1_GetModelRequest, _thinkpixel_llmgw_v1_GetModelRequest__Output>
         GetModelResponse: MessageTypeDefinition<_thinkpixel_llmgw_v1_GetModelResponse, _thinkpixel_llmgw_v1_GetModelResponse__Output>
         ListModelsRequest: MessageTypeDefinition<_thinkpixel_llmgw_v1_ListModelsRequest, _thinkpixel_llmgw_v1_ListModelsRequest__Output>
@@ -43,6 +45,7 @@ export interface ProtoGrpcType {
         ServiceTier: EnumTypeDefinition
         UnitKind: EnumTypeDefinition
         Usage: MessageTypeDefinition<_thinkpixel_llmgw_v1_Usage, _thinkpixel_llmgw_v1_Usage__Output>
+        UsageSource: EnumTypeDefinition
       }
     }
   }
