@@ -1,7 +1,7 @@
 /**
  * Generates the types of both contracts: `schema/*.graphql` to `src/generated/graphql.ts`, `proto/` to
  * `src/generated/proto/`. With `--check` it writes nothing and fails when `src/generated` is not what would be written. With
- * `--release` it keeps the admin contract as it is as that of a release, which later ones must not break.
+ * `--release` it keeps both contracts as they are as those of a release, which later ones must not break.
  */
 import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -42,6 +42,11 @@ async function keepReleased(): Promise<void> {
   const contract = printSchema(lexicographicSortSchema(buildSchema(texts.join('\n'))))
   await mkdir(join(root, 'schema/released'), { recursive: true })
   await writeFile(join(root, 'schema/released/admin.graphql'), `${contract}\n`)
+  const buf = join(root, 'node_modules/.bin/buf')
+  await mkdir(join(root, 'proto/released'), { recursive: true })
+  await promisify(execFile)(buf, ['build', '--exclude-source-info', '--output', 'released/llmgw.json'], {
+    cwd: join(root, 'proto'),
+  })
 }
 
 async function check(): Promise<void> {
