@@ -289,6 +289,7 @@ async function startGateway(folder: string, upstreamUrl: string, databaseUrl: st
       LLMGW_PORT: String(port),
       LLMGW_OPS_PORT: String(opsPort),
       LLMGW_ADMIN_PORT: String(adminPort),
+      LLMGW_GRPC_PORT: '0',
       LLMGW_BOOTSTRAP_ADMIN_EMAIL: administrator.email,
       LLMGW_BOOTSTRAP_ADMIN_PASSWORD: administrator.password,
       LLMGW_DRAIN_DELAY_MS: '0',

@@ -157,6 +157,7 @@ async function startGateway(folder: string, upstreamUrl: string): Promise<{ gate
       LLMGW_PORT: String(port),
       LLMGW_OPS_PORT: String(opsPort),
       LLMGW_ADMIN_PORT: '0',
+      LLMGW_GRPC_PORT: '0',
       LLMGW_DRAIN_DELAY_MS: '0',
       LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
     },

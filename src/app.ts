@@ -11,7 +11,6 @@ import { createReplicaId } from './core/replicas/replica-id.ts'
 import { openFoundation } from './foundation.ts'
 import { registerProcessMetrics } from './ops/process-metrics.ts'
 import { readinessUpstreams } from './ops/readiness-upstreams.ts'
-import { portRefusal } from './port-refusal.ts'
 import { createReadiness } from './readiness.ts'
 import { openServing } from './serving.ts'
 import { openSharedState } from './shared-state.ts'
@@ -20,6 +19,7 @@ import { openUpkeep } from './upkeep.ts'
 /** What the process runs: everything opened, in order, and how it ends. */
 export interface App {
   readonly rest: AddressInfo
+  readonly grpc: AddressInfo
   readonly ops: AddressInfo
   readonly admin: AddressInfo
   /** What an operator should be told once, after the start. */
@@ -145,12 +145,13 @@ export async function openApp(
   )
   readiness.ask(gateway.notReadyReasons)
   readiness.describe(() => ({ upstreams: readinessUpstreams(gateway.upstreams()) }))
-  const rest = await gateway.listen(settings.host, settings.restPort).catch(portRefusal('LLMGW_PORT'))
+  const { rest, grpc } = await gateway.listen(settings.host, { rest: settings.restPort, grpc: settings.grpcPort })
   readiness.blockedBy(undefined)
 
   const resources = opening.move()
   return {
     rest,
+    grpc,
     ops: foundation.ops,
     admin: admin.address,
     notices: {
@@ -169,6 +170,7 @@ export async function openApp(
     },
     async drain(delayMs, deadline) {
       readiness.blockedBy('draining')
+      gateway.announceDrain()
       await Promise.race([delay(delayMs, undefined, { ref: false }), deadline])
       await gateway.drain(deadline)
     },

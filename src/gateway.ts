@@ -26,6 +26,7 @@ import { createKeyLookUp } from './core/keys/key-look-up.store.ts'
 import { openKeyWatch } from './core/keys/key-watch.ts'
 import { createKeyStore } from './core/keys/keys.store.ts'
 import { createKeys } from './core/keys/keys.ts'
+import { createNamedKeys } from './core/keys/named-keys.ts'
 import type { Limiter } from './core/limits/limiter.ts'
 import type { Log } from './core/log.ts'
 import { createOverloadGuard, overloadLimitsDefault } from './core/overload.ts'
@@ -45,6 +46,8 @@ import { registerGatewayMetrics } from './ops/gateway-metrics.ts'
 import { createInferenceMetrics } from './ops/inference-metrics.ts'
 import { registerUpstreamHealthMetrics } from './ops/upstream-health-metrics.ts'
 import { openWayOut } from './outbound.ts'
+import { portRefusal } from './port-refusal.ts'
+import { createGrpcServer, type GrpcSettings } from './proxy/grpc/server.ts'
 import { createOpenAnswers } from './proxy/open-answers.ts'
 import { createRestServer } from './proxy/rest/server.ts'
 import { rejected, type Upkeep } from './upkeep.ts'
@@ -56,10 +59,24 @@ export interface Gateway {
   upstreams(): UpstreamStatus[]
   /** What is taken of rate limits now. */
   limitUse: Limiter['current']
-  listen(host: string, port: number): Promise<AddressInfo>
+  /** @throws StartRefusal when a port cannot be listened on */
+  listen(host: string, ports: DoorPorts): Promise<DoorAddresses>
   reload(config: Config): Promise<readonly ConfigProblem[]>
+  /** Health over gRPC says no from now on. */
+  announceDrain(): void
   drain(deadline: Promise<void>): Promise<void>
   close(): Promise<void>
+}
+
+/** 0 takes any free port. */
+export interface DoorPorts {
+  rest: number
+  grpc: number
+}
+
+export interface DoorAddresses {
+  rest: AddressInfo
+  grpc: AddressInfo
 }
 
 export interface GatewayDeps {
@@ -118,14 +135,15 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const lookUp = createKeyLookUp(pools.request)
   const keyCache = createKeyCache({ load: createKeyLoad(lookUp, digester), clock, log })
   const billingKeys = createBillingKeys({ lookUp, clock, log })
+  const keyStore = createKeyStore(pools.admin)
+  const namedKeys = createNamedKeys({ store: createKeyStore(pools.request), lookUp, clock, log })
+  const keyCaches = [keyCache, billingKeys, namedKeys]
   const knownKeys = {
     invalidate(keyId: string, changedAt?: string): void {
-      keyCache.invalidate(keyId, changedAt)
-      billingKeys.invalidate(keyId, changedAt)
+      for (const cache of keyCaches) cache.invalidate(keyId, changedAt)
     },
     distrustAll(): void {
-      keyCache.distrustAll()
-      billingKeys.distrustAll()
+      for (const cache of keyCaches) cache.distrustAll()
     },
   }
   const underWay = createCallsUnderWay(clock)
@@ -133,7 +151,6 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     knownKeys.invalidate(keyId)
     underWay.cancel(keyId)
   }
-  const keyStore = createKeyStore(pools.admin)
   const changed = (keyId: string): void => events.publish({ type: 'key-changed', keyId })
   const keys = createKeys({ store: keyStore, digester, clock, newId: ids, changed })
 
@@ -252,6 +269,14 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const isOverloaded = (): boolean => overload.isOverloaded(open.size)
   const door = { pipeline, snapshot: snapshots.current, open, isOverloaded, clock, ids, log }
   const rest = own(createRestServer({ ...door, limits: { bodyBytes, headersTimeoutMs, bodyTimeoutMs } }))
+  const grpc = own(
+    createGrpcServer({
+      ...door,
+      callerNamed: namedKeys.get,
+      settings: grpcSettingsOf(config),
+      reflection: config.grpc.reflection ?? config.settings.databaseUrl === undefined,
+    }),
+  )
   registerAccountingMetrics(registry, accounting)
   registerUpstreamHealthMetrics(registry, { health, snapshot: snapshots.current, monotonicMs: clock.monotonicMs })
   registerGatewayMetrics(registry, {
@@ -274,7 +299,10 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     },
     upstreams: () => (snapshots.isLoaded() ? upstreamStatus(health, snapshots.current(), clock.monotonicMs()) : []),
     limitUse: (organizationId, limits) => limiter.current(organizationId, limits),
-    listen: (host, port) => rest.listen(host, port),
+    async listen(host, ports) {
+      const grpcAddress = await grpc.listen(host, ports.grpc).catch(portRefusal('LLMGW_GRPC_PORT'))
+      return { grpc: grpcAddress, rest: await rest.listen(host, ports.rest).catch(portRefusal('LLMGW_PORT')) }
+    },
     async reload(next) {
       const problems = await deps.declare(next.declared)
       if (problems.length > 0) return problems
@@ -290,15 +318,25 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       }
       knownKeys.distrustAll()
       health.forget()
+      grpc.use(grpcSettingsOf(next))
       return []
     },
+    announceDrain: () => grpc.announceDrain(),
     async drain(deadline) {
       rest.stopAccepting()
+      grpc.stopAccepting()
       const cutShort = await open.drain(deadline)
       if (cutShort > 0) log.warn({ answers: cutShort }, 'The drain deadline ended answers that were still under way.')
     },
     close: () => resources.disposeAsync(),
   }
+}
+
+function grpcSettingsOf({ grpc: { tls, certificateKeys } }: Config): GrpcSettings {
+  if (!tls) return { tls: undefined, certificateKeys }
+  const { certificate, key, clientCa, requireClientCertificate } = tls
+  const pem = { certificate: certificate.reveal(), key: key.reveal(), clientCa: clientCa?.reveal() }
+  return { tls: { ...pem, requireClientCertificate }, certificateKeys }
 }
 
 /** @param sticky - as the alias's settings have it */

@@ -50,7 +50,7 @@ export async function runProcess(loader: ConfigLoader): Promise<number> {
     const secrets = watchSecretFiles({ files: secretFiles, reload: reloader.reloadSecrets, log })
     for (const { path, message } of loaded.warnings) log.warn({ path }, `${path} ${message}`)
     tell(welcome(app))
-    log.info({ rest: app.rest, ops: app.ops }, 'ready')
+    log.info({ rest: app.rest, grpc: app.grpc, ops: app.ops }, 'ready')
     hangUps.obey(() => void reloader.reload())
     const looks = setInterval(() => void secrets.look(), secretsLookMs).unref()
     const failure = await Promise.race([aborted(stopping.signal), app.failed])

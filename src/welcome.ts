@@ -2,12 +2,13 @@ import type { AddressInfo } from 'node:net'
 import type { App } from './app.ts'
 
 /** What a person who has just started the gateway wants to know: where it listens, a call that works, what is next. */
-export function welcome({ rest, ops, admin, notices }: App): string {
+export function welcome({ rest, grpc, ops, admin, notices }: App): string {
   const restUrl = urlOf(rest)
   const parts = [
     `ThinkPixel LLM Gateway is ready.
 
   API      ${restUrl}/v1      (OpenAI-compatible)
+  gRPC     ${hostOf(grpc)}       (proto/)
   admin    ${urlOf(admin)}/graphql
   private  ${urlOf(ops)}         (/healthz, /readyz, /metrics)
   data     ${notices.dataFolder}${notices.usesEmbeddedDatabase ? '  (with its own PostgreSQL)' : ''}`,
@@ -41,8 +42,10 @@ export function newKeyNotice({ name, secret }: { name: string; secret: string })
   return `The key "${name}" was declared without a secret and got one. It is shown only now:\n  ${secret}`
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
+const urlOf = (listening: AddressInfo): string => `http://${hostOf(listening)}`
+
+function hostOf({ address, family, port }: AddressInfo): string {
   const isAny = address === '0.0.0.0' || address === '::'
   const host = isAny ? '127.0.0.1' : family === 'IPv6' ? `[${address}]` : address
-  return `http://${host}:${port}`
+  return `${host}:${port}`
 }

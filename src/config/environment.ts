@@ -25,6 +25,7 @@ export interface EnvironmentSettings {
   /** 0 means any free port. */
   readonly restPort: number
   readonly opsPort: number
+  readonly grpcPort: number
   readonly adminPort: number
   /** Of pages that may use the admin API's refresh cookie, beside those at its own address. */
   readonly adminOrigins: readonly string[]
@@ -85,6 +86,7 @@ export const environmentSchema = z.object({
     .default('127.0.0.1')
     .describe('Address that all listeners bind to; `0.0.0.0` is every IPv4 interface.'),
   LLMGW_PORT: port(8080).describe('REST listener, `/v1/*`. 0 takes any free port.'),
+  LLMGW_GRPC_PORT: port(50051).describe('gRPC listener, see `proto/`. 0 takes any free port.'),
   LLMGW_OPS_PORT: port(9090).describe('Private listener: `/metrics`, `/healthz`, `/readyz`. 0 takes any free port.'),
   LLMGW_ADMIN_PORT: port(8081).describe('Admin listener: `/graphql`. 0 takes any free port.'),
   LLMGW_ADMIN_ORIGINS: z
@@ -186,7 +188,7 @@ export const environmentSchema = z.object({
 })
 
 /** Names that later releases will read: not a mistake, and without effect. */
-export const reservedVariables: readonly string[] = ['LLMGW_GRPC_PORT', 'LLMGW_ROLE']
+export const reservedVariables: readonly string[] = ['LLMGW_ROLE']
 
 export const secretVariables = [
   'DATABASE_URL',
@@ -231,7 +233,7 @@ export function parseEnvironment(environment: Environment, readFile: ReadFile): 
   const parsed = parseWithProblems(environmentSchema, given)
   if (!parsed.ok) return { ok: false, problems: [...problems, ...parsed.problems] }
   const variables = parsed.value
-  const ports = ['LLMGW_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'] as const
+  const ports = ['LLMGW_PORT', 'LLMGW_GRPC_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'] as const
   for (const [index, name] of ports.entries()) {
     const twin = ports.slice(0, index).find((other) => variables[other] !== 0 && variables[other] === variables[name])
     if (twin) problems.push({ path: name, message: `expected another port than ${twin}` })
@@ -304,6 +306,7 @@ function toSettings(variables: z.output<typeof environmentSchema>, readFile: Rea
     host: variables.LLMGW_HOST,
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
+    grpcPort: variables.LLMGW_GRPC_PORT,
     adminPort: variables.LLMGW_ADMIN_PORT,
     adminOrigins: variables.LLMGW_ADMIN_ORIGINS,
     bootstrapAdmin: email && password ? { email, password } : undefined,

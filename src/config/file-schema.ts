@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { budgetSchema } from './budget-schema.ts'
+import { grpcSchema } from './grpc-schema.ts'
 import { keySchema, unpricedPolicySchema } from './key-schema.ts'
 import { aliasSchema, modelSchema, unpricedEstimateSchema } from './model-schema.ts'
 import { providerSchema } from './provider-schema.ts'
@@ -26,7 +27,7 @@ const limitsSchema = z
       .describe('Calls at the same time; more are refused as `overloaded`.'),
   })
   .prefault({})
-  .describe('Limits of the REST listener.')
+  .describe('Limits of calls; those of bodies and headers concern the REST listener alone.')
 
 const catalogSchema = z
   .strictObject({
@@ -95,6 +96,7 @@ export const fileSchema = z.strictObject({
   usage: usageSchema,
   idempotency: idempotencySchema,
   adminSignIn: adminSignInSchema,
+  grpc: grpcSchema,
 })
 
 export type ConfigFile = z.output<typeof fileSchema>

@@ -178,7 +178,7 @@ test.each<[string, string, string[]]>([
       'providers[0].baseUrl: expected text, found nothing',
       'providers[0].base_url: is not a known field; did you mean baseUrl?',
       'alias: is not a known field; did you mean aliases?',
-      'colour: is not a known field; expected providers, models, aliases, keys, budgets, rateLimits, unpricedModels, unpricedEstimate, limits, catalog, usage, idempotency, adminSignIn',
+      'colour: is not a known field; expected providers, models, aliases, keys, budgets, rateLimits, unpricedModels, unpricedEstimate, limits, catalog, usage, idempotency, adminSignIn, grpc',
     ],
   ],
   [
@@ -378,13 +378,11 @@ keys: [{ name: k, budgets: [{ amountUsd: '12345678.123456789', period: month }] 
 test('what is set without effect is a warning, and limits and budgets are none', () => {
   const text = `keys: [{ name: a, rateLimits: { requestsPerMinute: 1 }, budgets: [{ amountUsd: 1, period: day }] }]`
   const result = loadYaml(text, {
-    LLMGW_GRPC_PORT: '1',
     LLMGW_REDIS_PREFIX: 'p',
     OPENAI_BASE_URL: 'https://a.example',
     ANTHROPIC_BASE_URL: 'https://a.example',
   })
   expect(result.ok && result.warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual([
-    'LLMGW_GRPC_PORT: is reserved for a later release and has no effect yet',
     'LLMGW_REDIS_PREFIX: has no effect without REDIS_URL',
     'OPENAI_BASE_URL: has no effect without OPENAI_API_KEY',
     'ANTHROPIC_BASE_URL: has no effect without ANTHROPIC_API_KEY',

@@ -31,6 +31,7 @@ export interface Config {
   readonly usage: Readonly<ConfigFile['usage']>
   readonly idempotency: Readonly<ConfigFile['idempotency']>
   readonly adminSignIn: Readonly<ConfigFile['adminSignIn']>
+  readonly grpc: Readonly<ConfigFile['grpc']>
   /** Providers with their credentials, models, aliases and keys. */
   readonly declared: DeclaredConfiguration
 }
@@ -147,6 +148,7 @@ function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
     usage: file.usage,
     idempotency: file.idempotency,
     adminSignIn: file.adminSignIn,
+    grpc: file.grpc,
     declared: toDeclaredConfiguration(file, settings),
   }
 }

@@ -1,6 +1,6 @@
-import type { AddressInfo } from 'node:net'
 import type { ConfigProblem } from '../config/problem.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
+import type { DoorAddresses, DoorPorts } from '../gateway.ts'
 import type { MetricSeries } from '../ops/metric-series.ts'
 
 /** The files that make up a configuration, by path: a worker reads them as the primary has found them. */
@@ -16,7 +16,7 @@ export interface WorkerStart {
   /** Whether this one takes over what workers have left that are no longer started. */
   adopts: boolean
   files: ConfigFiles
-  restPort: number
+  ports: DoorPorts
   /** Where the usage journals of the data folder lie. */
   journals: string
   keyPepper: Uint8Array
@@ -34,6 +34,8 @@ export type WorkerRequest =
 export type ToWorker =
   | WorkerStart
   | WorkerRequest
+  /** It is going to be drained: who asks for its health should go elsewhere. */
+  | { type: 'drain-announced' }
   /** A drain under way has to end now. */
   | { type: 'deadline' }
   /** Close everything and exit. */
@@ -48,7 +50,7 @@ export interface WorkerAnswers {
 export type FromWorker =
   /** It can be told now. */
   | { type: 'hello' }
-  | { type: 'ready'; rest: AddressInfo }
+  | { type: 'ready'; addresses: DoorAddresses }
   /** It will not start like this; the message is for the operator. */
   | { type: 'refused'; reason: string; message: string; exitCode: number }
   /** Why it should get no calls, and what it knows of its upstreams; comes by itself, now and then. */

@@ -83,7 +83,7 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
       names: Array.from({ length: settings.workers }, (_, index) => `worker-${index + 1}`),
       fork: () => cluster.fork(),
       files: filesInForce,
-      restPort: settings.restPort,
+      ports: { rest: settings.restPort, grpc: settings.grpcPort },
       common: { journals: join(folder.path, 'journal'), keyPepper, masterKey: folder.secrets.values['master-key'] },
       monotonicMs: clock.monotonicMs,
       log,
@@ -117,12 +117,13 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
       upstreams: readinessUpstreams(upstreams),
     })),
   }))
-  const rest = await Promise.race([opened.ready, aborted(signal)])
+  const { rest, grpc } = await Promise.race([opened.ready, aborted(signal)])
   readiness.blockedBy(undefined)
 
   const resources = opening.move()
   return {
     rest,
+    grpc,
     ops: foundation.ops,
     admin: admin.address,
     notices: {
@@ -151,6 +152,7 @@ export async function openPrimary({ config, filesRead, log, signal, operator }: 
     },
     async drain(delayMs, deadline) {
       readiness.blockedBy('draining')
+      opened.announceDrain()
       await Promise.race([delay(delayMs, undefined, { ref: false }), deadline])
       await opened.drain(deadline)
     },

@@ -1,15 +1,16 @@
 import type { Worker } from 'node:cluster'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import { StartRefusal, type StartRefusalReason } from '../core/start-refusal.ts'
+import type { DoorAddresses } from '../gateway.ts'
+import { closeLostConnections } from './lost-connections.ts'
 import type { ConfigFiles, FromWorker, ToWorker, WorkerAnswers, WorkerRequest, WorkerStart } from './messages.ts'
 
 /** One run of one worker, as the primary sees it. */
 export interface WorkerLink {
   readonly pid: number | undefined
   /** Resolves when it serves; never, when it does not get that far. */
-  readonly ready: Promise<AddressInfo>
+  readonly ready: Promise<DoorAddresses>
   /** Resolves when its process is gone. */
   readonly exit: Promise<WorkerExit>
   /** The configuration that it was given last. */
@@ -23,6 +24,8 @@ export interface WorkerLink {
   metrics(timeoutMs: number): Promise<WorkerAnswers['metrics']>
   /** @throws an error when it does not answer in time, fails, or ends */
   reload(files: ConfigFiles, timeoutMs: number): Promise<WorkerAnswers['reload']>
+  /** Who asks for its health should go elsewhere from now on. */
+  announceDrain(): void
   /** Resolves when no answer is left, or the worker is gone. @param deadline - cuts short what is left then */
   drain(deadline: Promise<void>): Promise<void>
   /** Resolves when it is gone. @param killAfterMs - when it does not go by itself */
@@ -40,7 +43,8 @@ export interface WorkerExit {
 const silentMsMax = 10_000
 
 export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () => number): WorkerLink {
-  const ready = Promise.withResolvers<AddressInfo>()
+  closeLostConnections(worker)
+  const ready = Promise.withResolvers<DoorAddresses>()
   const exit = Promise.withResolvers<WorkerExit>()
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
   let files = start.files
@@ -64,7 +68,7 @@ export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () =
       case 'ready':
         isReady = true
         notReady = []
-        return ready.resolve(message.rest)
+        return ready.resolve(message.addresses)
       case 'refused':
         refusal = new StartRefusal(message.reason as StartRefusalReason, message.message, {
           exitCode: message.exitCode,
@@ -131,6 +135,7 @@ export function linkWorker(worker: Worker, start: WorkerStart, monotonicMs: () =
       files = next
       return request<'reload'>({ type: 'reload', files: next }, timeoutMs)
     },
+    announceDrain: () => send({ type: 'drain-announced' }),
     async drain(deadline) {
       if (!isReady) return
       const drained = request<'drain'>({ type: 'drain' }).then(

@@ -1,9 +1,9 @@
 import type { Worker } from 'node:cluster'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConfigProblem } from '../config/problem.ts'
 import type { UpstreamStatus } from '../core/health/upstream-status.ts'
 import type { Log } from '../core/log.ts'
+import type { DoorAddresses, DoorPorts } from '../gateway.ts'
 import { addEnded, type MetricSeries, type ProcessSeries } from '../ops/metric-series.ts'
 import type { ConfigFiles, WorkerStart } from './messages.ts'
 import { createRestartPolicy } from './restart-policy.ts'
@@ -12,7 +12,7 @@ import { linkWorker, type WorkerLink } from './worker-link.ts'
 /** The workers of this process: as many as there should be, each replaced when it dies. */
 export interface WorkerPool {
   /** Resolves when all serve. @throws StartRefusal what the first start of one was refused with */
-  readonly ready: Promise<AddressInfo>
+  readonly ready: Promise<DoorAddresses>
   /** Resolves when going on is of no use, with why; a refusal before `ready` included. */
   readonly failed: Promise<Error>
   workers(): readonly PooledWorker[]
@@ -22,6 +22,8 @@ export interface WorkerPool {
   collect(): Promise<{ workers: ProcessSeries[]; ended: readonly MetricSeries[] }>
   /** Puts other files in force in every worker, or says why one would not. */
   reload(files: ConfigFiles): Promise<readonly ConfigProblem[]>
+  /** Who asks for their health should go elsewhere from now on. */
+  announceDrain(): void
   /** Nothing new is accepted; resolves when no answer is left. @param deadline - cuts short what is left then */
   drain(deadline: Promise<void>): Promise<void>
   close(): Promise<void>
@@ -40,8 +42,7 @@ export interface WorkerPoolDeps {
   names: readonly string[]
   fork(): Worker
   files: ConfigFiles
-  /** 0 means any free port. */
-  restPort: number
+  ports: DoorPorts
   common: Pick<WorkerStart, 'journals' | 'keyPepper' | 'masterKey'>
   monotonicMs(): number
   log: Log
@@ -62,25 +63,25 @@ interface Slot {
 
 export function openWorkerPool(deps: WorkerPoolDeps): WorkerPool {
   const { names, log } = deps
-  const ready = Promise.withResolvers<AddressInfo>()
+  const ready = Promise.withResolvers<DoorAddresses>()
   const failed = Promise.withResolvers<Error>()
   const stopping = new AbortController()
   let files = deps.files
   let ended: readonly MetricSeries[] = []
-  let address: AddressInfo | undefined
+  let addresses: DoorAddresses | undefined
   const slots: Slot[] = []
 
   const startLink = (name: string): WorkerLink => {
     // Workers that ask for any free port share one while any of them listens. The first of a new lot asks for the old one.
     const isAlone = !slots.some(({ link }) => link.isReady())
-    const restPort = isAlone && address ? address.port : deps.restPort
+    const ports = isAlone && addresses ? { rest: addresses.rest.port, grpc: addresses.grpc.port } : deps.ports
     const adopts = name === names[0]
-    const start: WorkerStart = { type: 'start', name, names, adopts, files, restPort, ...deps.common }
+    const start: WorkerStart = { type: 'start', name, names, adopts, files, ports, ...deps.common }
     const link = linkWorker(deps.fork(), start, deps.monotonicMs)
-    void link.ready.then(async (rest) => {
+    void link.ready.then(async (listening) => {
       log.info({ worker: name, pid: link.pid }, 'A worker serves.')
-      address ??= rest
-      if (slots.every((slot) => slot.link.isReady())) ready.resolve(address)
+      addresses ??= listening
+      if (slots.every((slot) => slot.link.isReady())) ready.resolve(addresses)
       // A reload that passed it by while it started.
       if (link.files !== files) await reloadOne(link)
     })
@@ -101,7 +102,7 @@ export function openWorkerPool(deps: WorkerPoolDeps): WorkerPool {
       ended = addEnded(ended, slot.series)
       slot.series = undefined
       if (stopping.signal.aborted) return
-      if (refusal && !address) {
+      if (refusal && !addresses) {
         ready.reject(refusal)
         return
       }
@@ -161,6 +162,9 @@ export function openWorkerPool(deps: WorkerPoolDeps): WorkerPool {
       )
       // All have the same reasons.
       return problems.find((found) => found.length > 0) ?? []
+    },
+    announceDrain() {
+      for (const { link } of slots) link.announceDrain()
     },
     async drain(deadline) {
       stopping.abort()

@@ -15,7 +15,6 @@ import type { Gateway } from '../gateway.ts'
 import { masterKeysOf } from '../master-keys.ts'
 import { collectSeries } from '../ops/metric-series.ts'
 import { registerProcessMetrics } from '../ops/process-metrics.ts'
-import { portRefusal } from '../port-refusal.ts'
 import { openProcessLog, type ProcessLog } from '../process-log.ts'
 import { createReadiness, type Readiness } from '../readiness.ts'
 import { openServing } from '../serving.ts'
@@ -54,6 +53,7 @@ export async function runWorker(environment: Environment): Promise<void> {
 
   try {
     const serving = await openWorker({ config, start, output, signal: stopping.signal })
+    void messages.drainAnnounced.then(() => serving.gateway.announceDrain())
     messages.obey({
       async answer(request) {
         try {
@@ -146,9 +146,9 @@ async function openWorker({ config, start, output, signal }: WorkerDeps): Promis
   )
   serving = gateway
   readiness.ask(gateway.notReadyReasons)
-  const rest = await gateway.listen(settings.host, start.restPort).catch(portRefusal('LLMGW_PORT'))
+  const addresses = await gateway.listen(settings.host, start.ports)
   readiness.blockedBy(undefined)
-  tell({ type: 'ready', rest })
+  tell({ type: 'ready', addresses })
 
   const resources = opening.move()
   return { gateway, registry, close: () => resources.disposeAsync() }
@@ -170,12 +170,15 @@ interface Orders {
 function listen(stopping: AbortController) {
   const start = Promise.withResolvers<WorkerStart>()
   const orders = Promise.withResolvers<Orders>()
+  const drainAnnounced = Promise.withResolvers<void>()
   const deadline = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
   process.on('message', async (message: ToWorker) => {
     switch (message.type) {
       case 'start':
         return start.resolve(message)
+      case 'drain-announced':
+        return drainAnnounced.resolve()
       case 'deadline':
         return deadline.resolve()
       case 'close':
@@ -190,7 +193,13 @@ function listen(stopping: AbortController) {
         }
     }
   })
-  return { start: start.promise, deadline: deadline.promise, closed: closed.promise, obey: orders.resolve }
+  return {
+    start: start.promise,
+    drainAnnounced: drainAnnounced.promise,
+    deadline: deadline.promise,
+    closed: closed.promise,
+    obey: orders.resolve,
+  }
 }
 
 function tell(message: FromWorker): void {

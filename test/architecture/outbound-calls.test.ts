@@ -41,6 +41,14 @@ const known: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
   'src/proxy/rest/server.ts': { 'node:http': 'listens', fastify: 'listens' },
   'src/ops/server.ts': { 'node:http': 'listens' },
+  'src/core/tls-settings.ts': { 'node:tls': 'reads certificates' },
+  'src/proxy/grpc/connections.ts': { 'node:net': 'listens', 'node:tls': 'listens' },
+  'src/proxy/grpc/server.ts': { '@grpc/grpc-js': 'answers what came in', '@grpc/reflection': 'answers what came in' },
+  'src/proxy/grpc/session-limits.ts': { 'node:http2': 'names what came in' },
+  'src/proxy/grpc/open-call.ts': { 'node:http2': 'names what came in', '@grpc/grpc-js': 'answers what came in' },
+  'src/proxy/grpc/error-status.ts': { '@grpc/grpc-js': 'names of statuses' },
+  'src/proxy/grpc/recorded-messages.ts': { '@grpc/grpc-js': 'metadata of answers' },
+  'src/proxy/grpc/contract.ts': { '@grpc/proto-loader': 'reads proto/' },
   'src/admin/server.ts': {
     fastify: 'listens',
     '@apollo/server': 'carries out what came in',

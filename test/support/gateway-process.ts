@@ -76,6 +76,7 @@ export function cleanEnvironment(home: GatewayHome): Record<string, string> {
     LLMGW_PORT: '0',
     LLMGW_OPS_PORT: '0',
     LLMGW_ADMIN_PORT: '0',
+    LLMGW_GRPC_PORT: '0',
     LLMGW_DRAIN_DELAY_MS: '0',
     LLMGW_DRAIN_TIMEOUT_MS: '2000',
   }

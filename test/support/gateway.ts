@@ -156,6 +156,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
         DATABASE_URL: postgres?.url ?? database.url,
         LLMGW_DATA_DIR: dataDir,
         LLMGW_PORT: '0',
+        LLMGW_GRPC_PORT: '0',
         LLMGW_OPS_PORT: '0',
         LLMGW_ADMIN_PORT: '0',
         LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',

@@ -24,11 +24,7 @@ export interface AuthenticatorDeps {
 export function createAuthenticator({ digester, cache, clock }: AuthenticatorDeps): Authenticate {
   const admitted = (record: KeyRecord | null): Caller => {
     if (record === null) throw unknownKey()
-    const { caller, status } = record
-    if (status !== 'active') throw deadKey(caller, status)
-    // At every call and not when the entry was read: a key may run out while it is cached.
-    if (caller.expiresAtMs !== undefined && clock.nowMs() >= caller.expiresAtMs) throw expiredKey(caller.expiresAtMs)
-    return caller
+    return liveCaller(record, clock)
   }
   return (credential) => {
     if (credential === undefined) throw missingKey()
@@ -38,6 +34,14 @@ export function createAuthenticator({ digester, cache, clock }: AuthenticatorDep
     const found = cache.get(digester.digest(credential), credential)
     return found instanceof Promise ? found.then(admitted) : admitted(found)
   }
+}
+
+/** @throws GatewayError `key_revoked` or `key_expired` */
+export function liveCaller({ caller, status }: KeyRecord, clock: Clock): Caller {
+  if (status !== 'active') throw deadKey(caller, status)
+  // At every call and not when the entry was read: a key may run out while it is cached.
+  if (caller.expiresAtMs !== undefined && clock.nowMs() >= caller.expiresAtMs) throw expiredKey(caller.expiresAtMs)
+  return caller
 }
 
 /** How the cache asks the store: under every pepper in use, in one query. */

@@ -1,7 +1,7 @@
 import { type AllowedModels, allowedModelsOf } from '../keys/allowed-models.ts'
 import type { Caller } from '../keys/caller.ts'
 import { canServe, mayReach, resolveModel, targetsAllowed } from './resolve-model.ts'
-import type { AliasEntry, ModelEntry, RoutingSnapshot } from './snapshot.ts'
+import type { AliasEntry, ModelEntry, ProviderEntry, RoutingSnapshot } from './snapshot.ts'
 
 /** OpenAI's model object (API reference of GET /v1/models, read 2026-11-23). */
 export interface ListedModel {
@@ -30,16 +30,29 @@ export function listModels(snapshot: RoutingSnapshot, caller: Caller): ListedMod
 
 /** @returns undefined when there is no such model for this key; the two reasons are not told apart */
 export function getModel(snapshot: RoutingSnapshot, caller: Caller, name: string): ListedModel | undefined {
+  const found = findUsable(snapshot, caller, name)
+  if (!found) return undefined
+  const [created, owned_by] =
+    found.kind === 'alias' ? [found.alias.createdS, aliasOwner] : [found.entry.createdS, found.provider.name]
+  return { id: name, object: 'model', created, owned_by }
+}
+
+/** What a name stands for. */
+export type UsableModel =
+  | { kind: 'alias'; alias: AliasEntry }
+  | { kind: 'model'; provider: ProviderEntry; entry: ModelEntry }
+
+/** @returns undefined when there is no such model for this key */
+export function findUsable(snapshot: RoutingSnapshot, caller: Caller, name: string): UsableModel | undefined {
   const resolved = resolveModel(snapshot, name)
   const allowed = allowedModelsOf(caller)
   if (resolved.kind === 'alias') {
-    if (!mayUse(allowed, resolved.alias)) return undefined
-    return { id: name, object: 'model', created: resolved.alias.createdS, owned_by: aliasOwner }
+    return mayUse(allowed, resolved.alias) ? { kind: 'alias', alias: resolved.alias } : undefined
   }
   if (resolved.kind !== 'target') return undefined
   const entry = resolved.provider.findModel(resolved.model)
   if (!entry || !isServed(entry) || !mayReach(allowed, resolved, resolved.isBare)) return undefined
-  return { id: name, object: 'model', created: entry.createdS, owned_by: resolved.provider.name }
+  return { kind: 'model', provider: resolved.provider, entry }
 }
 
 /**

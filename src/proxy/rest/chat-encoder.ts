@@ -1,5 +1,6 @@
 import type { ChatEvent } from '../../core/chat/event.ts'
 import type { InferenceRequest } from '../../core/inference/call.ts'
+import { secondsOf } from '../answer-identity.ts'
 import { createChunkEncoder } from './chunk-encoder.ts'
 import { createCompletionCollector } from './completion-collector.ts'
 
@@ -27,10 +28,4 @@ export interface AnswerIdentity {
 export function createChatEncoder({ requestId, request }: ChatEncoderOptions): ChatEncoder {
   const identity = { id: `chatcmpl-${requestId}`, model: request.model, createdS: secondsOf(requestId) }
   return request.stream ? createChunkEncoder(identity, request.includeUsage) : createCompletionCollector(identity)
-}
-
-/** The first 48 bits of a UUIDv7 are Unix milliseconds. */
-function secondsOf(uuidV7: string): number {
-  const ms = Number.parseInt(uuidV7.slice(0, 8) + uuidV7.slice(9, 13), 16)
-  return Number.isNaN(ms) ? 0 : Math.floor(ms / 1_000)
 }
