@@ -9,6 +9,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import { service as healthService } from 'grpc-health-check'
 import protobuf from 'protobufjs/minimal.js'
 import type { CompleteResponse__Output } from '../../src/generated/proto/thinkpixel/llmgw/v1/CompleteResponse.ts'
 import type { EmbedResponse__Output } from '../../src/generated/proto/thinkpixel/llmgw/v1/EmbedResponse.ts'
@@ -29,6 +30,8 @@ export interface GrpcCallOptions {
   key?: string | null
   metadata?: Readonly<Record<string, string>>
   deadlineMs?: number
+  /** Gets a unary call once it is under way. */
+  onCall?(call: { cancel(): void }): void
 }
 
 /** How a call ended, and what came with it. */
@@ -83,6 +86,7 @@ export class GrpcClient extends Client implements Disposable {
           message = value
         },
       )
+      options.onCall?.(call)
       call.on('metadata', (metadata) => {
         head = metadata
       })
@@ -124,6 +128,20 @@ export class GrpcClient extends Client implements Disposable {
       )
     })
     return { call, outcome }
+  }
+
+  /** @param service - empty asks about all of them */
+  health(service: string): Promise<string> {
+    const Check = healthService.Check as ServiceDefinition[string]
+    return new Promise((resolve, reject) =>
+      this.makeUnaryRequest<{ service: string }, { status: string }>(
+        Check.path,
+        Check.requestSerialize,
+        Check.responseDeserialize as (bytes: Buffer) => { status: string },
+        { service },
+        (error, answer) => (error ? reject(error) : resolve(answer?.status ?? '')),
+      ),
+    )
   }
 
   #metadataOf({ key = this.#key, metadata = {} }: GrpcCallOptions): Metadata {

@@ -13,6 +13,9 @@ import { addRateLimits, errorStatus } from './error-status.ts'
 import { http2StreamOf } from './grpc-js-internals.ts'
 import { MessageRecording, recordedAnswer } from './recorded-messages.ts'
 
+/** What is left of a deadline when a client leaves because of it: what its request took to get here, at most. */
+const deadlineSlackMs = 100
+
 export type ServerCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>
 
 export interface OpenCallDeps {
@@ -156,10 +159,10 @@ export abstract class OpenCall implements AnswerSink, OpenAnswer {
     this.#partDone()
   }
 
-  /** grpc-js ends a call at its deadline by itself, perhaps a moment before the pipeline does. */
+  /** Clients end a call at its deadline, and grpc-js does, each by its own clock and a moment before the pipeline. */
   #reasonOfLeaving(): GatewayError {
     const deadline = this.#call.getDeadline()
-    const isOver = Date.now() >= (typeof deadline === 'number' ? deadline : deadline.getTime())
+    const isOver = Date.now() + deadlineSlackMs >= (typeof deadline === 'number' ? deadline : deadline.getTime())
     return isOver
       ? new GatewayError('provider_timeout', 'The provider did not finish its answer within the deadline of the call.')
       : new GatewayError('client_closed_request', 'The client left.')
