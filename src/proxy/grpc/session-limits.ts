@@ -8,10 +8,8 @@ const pingStrikesMax = 2
 
 /** Limits of a connection that grpc-js has no options for. */
 export function limitSessions(server: Http2Server, nowMs: () => number): void {
-  server.on('session', (session: ServerHttp2Session) => {
-    session.settings({ maxHeaderListSize: headerListBytesMax })
-    watchPings(session, nowMs)
-  })
+  server.updateSettings({ maxHeaderListSize: headerListBytesMax })
+  server.on('session', (session: ServerHttp2Session) => watchPings(session, nowMs))
 }
 
 /** Pings while answers are under way measure the line, and are welcome. */
