@@ -129,7 +129,11 @@ describe('a provider', () => {
     const moved = await change('providerUpdate', again)
     expect(moved.errors).toEqual([])
     expect(moved.provider.credentials).toEqual([{ field: 'apiKey', origin: new URL(elsewhere).origin, last4: '6789' }])
-    await served('moving/any-model')
+    // It was served before, too: what counts is that it comes to be served there.
+    await eventually('a call to go elsewhere', async () => {
+      await served('moving/any-model')
+      return gateway.spare.requests.length > 0
+    })
     expect(gateway.spare.requests.at(-1)?.headers.authorization).toBe('Bearer sk-for-elsewhere-0123456789')
   })
 

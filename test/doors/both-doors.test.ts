@@ -451,7 +451,8 @@ describe.for(Object.entries(scenarios))('%s', ([, scenario]) => {
     asked.set(name, sent)
   })
 
-  test.runIf(record)('is recorded the same, and asks the same of the provider', () => {
+  if (!record) return
+  test('is recorded the same, and asks the same of the provider', () => {
     expect(records.get('grpc')).toEqual(records.get('rest'))
     const { encoding_format: _, ...overGrpc } = asked.get('grpc') ?? {}
     expect(overGrpc).toEqual(asked.get('rest'))

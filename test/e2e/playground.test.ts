@@ -58,6 +58,8 @@ async function write(editor: Locator, text: string): Promise<void> {
 // biome-ignore lint/suspicious/noExplicitAny: whatever the operation asks for
 async function runExample(page: Page, name: string, input?: object): Promise<any> {
   await page.getByRole('button', { name, exact: true }).click()
+  // Until the tab has changed, the button runs what was there before.
+  await page.locator('.graphiql-query-editor').getByText(name).first().waitFor()
   if (input)
     await write(
       page.locator('[aria-label="Variables"] .graphiql-editor:not(.hidden) .monaco-editor').first(),
