@@ -7,24 +7,21 @@
  * BENCH_ROUNDS (5) of BENCH_SECONDS (3) for each of the two in turn, after a round that does not count. The gateway is
  * a process of its own with the embedded database, whose processor time is not in the figures; so is the fake provider.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
+import { cpuUs, startGateway } from './gateway-process.ts'
 
 const chunksPerStream = 200
 const connections = 32
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5)
 const seconds = Number(process.env.BENCH_SECONDS ?? 3)
 const secret = 'translation-bench-0123456789abcdef'
-/** A clock tick of Linux. */
-const tickUs = 10_000
 const text = (at: number): string => ` chunk ${at} ü\n"`
 
 if (process.argv[2] === 'upstream') serveUpstream()
@@ -81,7 +78,7 @@ async function run(): Promise<void> {
   const [upstreamPort] = (await once(upstream, 'message')) as [number]
   const folder = await mkdtemp(join(tmpdir(), 'llmgw-bench-translation-'))
   started.defer(() => rm(folder, { recursive: true, force: true }))
-  const { gateway, port } = await startGateway(folder, `http://127.0.0.1:${upstreamPort}`)
+  const { gateway, port } = await startGateway(folder, configOf(`http://127.0.0.1:${upstreamPort}`))
   started.defer(async () => {
     const closed = once(gateway, 'close')
     gateway.kill('SIGTERM')
@@ -127,14 +124,7 @@ async function usPerChunk(pool: Pool, gateway: ChildProcess, model: string): Pro
   return (cpuUs(gateway) - beforeUs) / (streams * chunksPerStream)
 }
 
-function cpuUs({ pid }: ChildProcess): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * tickUs
-}
-
-async function startGateway(folder: string, upstreamUrl: string): Promise<{ gateway: ChildProcess; port: number }> {
-  const configFile = join(folder, 'gateway.yaml')
+function configOf(upstreamUrl: string): object {
   const passthroughModels = true
   const credentials = { apiKey: 'sk-upstream' }
   const providers = [
@@ -142,41 +132,5 @@ async function startGateway(folder: string, upstreamUrl: string): Promise<{ gate
     { name: 'anthropic', type: 'anthropic', baseUrl: `${upstreamUrl}/anthropic`, credentials, passthroughModels },
   ]
   const rateLimits = { requestsPerMinute: 100_000_000, tokensPerMinute: 1_000_000_000_000, maxConcurrent: 100_000 }
-  // JSON is YAML.
-  await writeFile(
-    configFile,
-    JSON.stringify({ providers, keys: [{ name: 'bench', secret, rateLimits }], catalog: { sync: 'off' } }),
-  )
-  const [port, opsPort] = await Promise.all([freePort(), freePort()])
-  const gateway = spawn(process.execPath, ['--max-semi-space-size=16', join(import.meta.dirname, '../src/main.ts')], {
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      LLMGW_DATA_DIR: join(folder, 'data'),
-      LLMGW_CONFIG: configFile,
-      LLMGW_PORT: String(port),
-      LLMGW_OPS_PORT: String(opsPort),
-      LLMGW_ADMIN_PORT: '0',
-      LLMGW_GRPC_PORT: '0',
-      LLMGW_DRAIN_DELAY_MS: '0',
-      LLMGW_PRIVATE_UPSTREAMS: '127.0.0.1/32',
-    },
-    stdio: 'ignore',
-  })
-  const readyUrl = `http://127.0.0.1:${opsPort}/readyz`
-  while (gateway.exitCode === null) {
-    const response = await fetch(readyUrl).catch(() => undefined)
-    if (response?.ok) return { gateway, port }
-    await delay(100)
-  }
-  throw new Error('The gateway stopped before it was ready.')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  return { providers, keys: [{ name: 'bench', secret, rateLimits }], catalog: { sync: 'off' } }
 }
