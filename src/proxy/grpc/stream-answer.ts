@@ -1,5 +1,4 @@
 import type { Metadata, ServerWritableStream, StatusObject } from '@grpc/grpc-js'
-import protobuf from 'protobufjs/minimal.js'
 import type { ChatEvent, ExtraMembers } from '../../core/chat/event.ts'
 import { unreachable } from '../../core/errors.ts'
 import type { AnswerHead } from '../../core/inference/call.ts'
@@ -10,6 +9,7 @@ import { callSummary, wireUsage } from './call-summary.ts'
 import { finishReasons } from './complete-response.ts'
 import { OpenCall, type OpenCallDeps } from './open-call.ts'
 import { toStruct } from './struct.ts'
+import { encodeTextEvent } from './text-event.ts'
 
 /** An answer as a stream of typed events, each written as soon as it is there. */
 export class StreamAnswer extends OpenCall {
@@ -30,7 +30,7 @@ export class StreamAnswer extends OpenCall {
       case 'text-delta': {
         const { index, text, logprobs } = event
         this.#begin(index)
-        if (logprobs === undefined) return this.#write(textEvent(index, text))
+        if (logprobs === undefined) return this.#write(encodeTextEvent(index, text))
         return this.#send({ text: { index, text, logprobs: toStruct(logprobs as ExtraMembers) } })
       }
       case 'reasoning-delta':
@@ -138,12 +138,4 @@ export class StreamAnswer extends OpenCall {
     this.recordMessage(bytes)
     return this.isClosed || this.#call.write(bytes)
   }
-}
-
-/** By far the most frequent message, so it is written by hand: `StreamResponse { text: { index, text } }`. */
-function textEvent(index: number, text: string): Buffer {
-  const writer = protobuf.Writer.create().uint32(26).fork()
-  if (index !== 0) writer.uint32(8).int32(index)
-  if (text !== '') writer.uint32(18).string(text)
-  return writer.ldelim().finish() as Buffer
 }

@@ -70,6 +70,16 @@ export class CompletionEvents {
     return undefined
   }
 
+  /** Of a chunk that says nothing else that an earlier one has not said. */
+  takeText(delta: Extract<ChatEvent, { type: 'text-delta' }>): void {
+    this.#emit(delta)
+  }
+
+  /** The events that have not been taken yet. */
+  get pending(): readonly ChatEvent[] {
+    return this.#events
+  }
+
   get hasChoices(): boolean {
     return this.#choices.size > 0
   }

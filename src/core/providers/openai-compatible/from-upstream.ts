@@ -6,6 +6,7 @@ import { inStreamFailure } from '../openai/errors.ts'
 import type { ExchangeFailure } from '../provider.ts'
 import { createSseDecoder, type ServerSentEvent } from '../sse.ts'
 import { CompletionEvents, type CompletionOptions } from './completion-events.ts'
+import { RepeatedChunk } from './repeated-chunk.ts'
 
 /**
  * A tolerant decoder of streams that OpenAI-compatible peers send.
@@ -15,6 +16,7 @@ import { CompletionEvents, type CompletionOptions } from './completion-events.ts
  */
 export function createCompletionStreamDecoder(options: CompletionOptions = {}): StreamDecoder {
   const completion = new CompletionEvents(options)
+  const repeated = new RepeatedChunk()
   const sse = createSseDecoder()
   let done = false
 
@@ -33,10 +35,18 @@ export function createCompletionStreamDecoder(options: CompletionOptions = {}): 
     return undefined
   }
   const takeChunk = (name: string, text: string): ExchangeFailure | undefined => {
+    const delta = name === 'error' ? undefined : repeated.read(text)
+    if (delta) {
+      completion.takeText(delta)
+      return undefined
+    }
     const chunk = parsedJson(text)
     if (chunk === undefined) return malformedFailure('a chunk is not JSON')
     if (name === 'error' && isRecord(chunk)) return inStreamFailure(chunk.error ?? chunk, options.credential)
-    return completion.take(chunk)
+    const before = completion.pending.length
+    const failure = completion.take(chunk)
+    repeated.learn(text, completion.pending.slice(before))
+    return failure
   }
 
   return {
