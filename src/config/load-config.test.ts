@@ -484,3 +484,12 @@ test('another process loads the same from the files that were read, secrets and 
   const [provider] = copy.declared.providers
   expect(provider?.credentials.apiKey?.reveal()).toBe('sk-from-a-file')
 })
+
+test('keys that may be read on their way are warned of, unless there is TLS or nobody in between', () => {
+  const warned = (environment: Environment) => {
+    const loaded = loadConfig(environment)
+    return loaded.ok && loaded.warnings.map(({ path }) => path)
+  }
+  expect(warned({ LLMGW_HOST: '0.0.0.0' })).toEqual(['grpc.tls'])
+  for (const host of ['127.0.0.1', '::1', 'localhost']) expect(warned({ LLMGW_HOST: host })).toEqual([])
+})

@@ -87,7 +87,11 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
     return {
       ok: true,
       config: deepFreeze(toConfig(parsed.value, checked.value)),
-      warnings: [...environmentWarnings(fixed), ...parsed.value.idle],
+      warnings: [
+        ...environmentWarnings(fixed),
+        ...parsed.value.idle,
+        ...plainTextWarnings(parsed.value, checked.value),
+      ],
     }
   }
   return {
@@ -101,6 +105,13 @@ export function createConfigLoader(environment: Environment, readGiven: ReadFile
 /** The configuration in force, for an operator to read: JSON, money in nano-dollars as text, secrets as "[secret]". */
 export function formatConfig(config: Config): string {
   return JSON.stringify(config, (_name, value) => (typeof value === 'bigint' ? value.toString() : value), 2)
+}
+
+/** Within one machine nobody listens in. */
+function plainTextWarnings({ host }: EnvironmentSettings, { grpc }: ConfigFile): ConfigProblem[] {
+  if (grpc.tls || /^(127\.|localhost$|::1$)/.test(host)) return []
+  const message = 'is missing: API keys reach the gRPC listener in plain text, unless something in front of it does TLS'
+  return [{ path: 'grpc.tls', message }]
 }
 
 const noFile: ReadConfigFile = { content: {}, problems: [], variables: new Set() }

@@ -195,7 +195,7 @@ function toldOverGrpc(outcome: GrpcOutcome<unknown>): Omit<Outcome, 'text' | 'ca
   const [id] = [...outcome.head.get('x-request-id'), ...outcome.trailer.get('x-request-id')]
   return {
     requestId: String(id),
-    error: outcome.code === 0 ? undefined : ErrorInfo?.reason,
+    error: outcome.code === 0 ? undefined : (ErrorInfo?.providerCode ?? ErrorInfo?.reason),
     requestsLeft: outcome.trailer.get('x-ratelimit-remaining-requests')[0]?.toString(),
     isRetryAfterTold: RetryInfo !== undefined,
   }
@@ -388,6 +388,18 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     upstream: failsWith(401),
     comesTo: { error: 'provider_auth_failed' },
     record: { error_code: 'provider_auth_failed', state: 'released' },
+  },
+  'the provider finds the request too long': {
+    request: { model: 'round-numbers' },
+    upstream: failsWith(400, { message: 'too long', code: 'context_length_exceeded', param: 'messages' }),
+    comesTo: { error: 'context_length_exceeded' },
+    record: { error_code: 'invalid_body', state: 'released' },
+  },
+  'the account at the provider is used up': {
+    request: { model: 'round-numbers' },
+    upstream: failsWith(429, { message: 'no more', code: 'insufficient_quota' }),
+    comesTo: { error: 'insufficient_quota', isRetryAfterTold: false },
+    record: { error_code: 'provider_rate_limited', state: 'released' },
   },
   'the provider breaks off in the middle': {
     request: { model: 'round-numbers', stream: true },

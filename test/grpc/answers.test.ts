@@ -2,11 +2,21 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestGateway, type TestGateway } from '../support/gateway.ts'
 import { detailsOf, GrpcClient, textOf } from '../support/grpc.ts'
 
+const limitedKey = 'answers-suite-limited-0123456789'
+const poorKey = 'answers-suite-poor-0123456789'
+
 let gateway: TestGateway
 let client: GrpcClient
 
 beforeAll(async () => {
-  gateway = await openTestGateway()
+  gateway = await openTestGateway({
+    file: {
+      keys: [
+        { name: 'limited', secret: limitedKey, rateLimits: { requestsPerMinute: 2 } },
+        { name: 'poor', secret: poorKey, budgets: [{ amountUsd: '0.000000001', period: 'day' }] },
+      ],
+    },
+  })
   client = new GrpcClient(`127.0.0.1:${gateway.app.grpc.port}`, gateway.keySecret)
 })
 
@@ -117,5 +127,32 @@ describe('without a key that counts', () => {
   test('Stream answers nobody', async () => {
     const refused = await client.stream({}, { key: null }).outcome
     expect([refused.code, detailsOf(refused).ErrorInfo?.reason]).toEqual([16, 'invalid_api_key'])
+  })
+})
+
+describe('limits', () => {
+  test('are told with every answer, and with a refusal when to come back', async () => {
+    const options = { key: limitedKey }
+    const whole = await client.complete({ model: 'demo/demo-chat' }, options)
+    const streamed = await client.stream({ model: 'demo/demo-chat' }, options).outcome
+    const refused = await client.complete({ model: 'demo/demo-chat' }, options)
+    const left = [whole, streamed, refused].map(({ trailer }) => trailer.get('x-ratelimit-remaining-requests')[0])
+    expect(left).toEqual(['1', '0', '0'])
+    expect([whole.code, streamed.code, refused.code]).toEqual([0, 0, 8])
+    const { RetryInfo, QuotaFailure } = detailsOf(refused)
+    expect(RetryInfo?.retryDelayMs).toBeGreaterThan(0)
+    expect(QuotaFailure).toBeUndefined()
+    expect(Number(refused.trailer.get('grpc-retry-pushback-ms')[0])).toBeGreaterThan(0)
+  })
+
+  test('of money are a failure of a quota, and coming back is no use', async () => {
+    const refused = await client.complete({ model: 'round-numbers' }, { key: poorKey })
+    expect(refused.code).toBe(8)
+    expect(detailsOf(refused)).toEqual({
+      ErrorInfo: { reason: 'budget_exceeded', domain: 'llmgw' },
+      QuotaFailure: { subject: 'budget', description: refused.message },
+      RequestInfo: { requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+    })
+    expect(refused.trailer.get('grpc-retry-pushback-ms')).toEqual(['-1'])
   })
 })

@@ -177,7 +177,7 @@ export const textOf = (messages: readonly StreamResponse__Output[]): string =>
 
 /** What `google.rpc.Status` tells, by the names of its details. */
 export interface StatusDetails {
-  ErrorInfo?: { reason: string; domain: string }
+  ErrorInfo?: { reason: string; domain: string; providerCode?: string }
   /** In milliseconds. */
   RetryInfo?: { retryDelayMs: number }
   QuotaFailure?: { subject: string; description: string }
@@ -198,8 +198,10 @@ export function detailsOf({ trailer }: Pick<GrpcOutcome<unknown>, 'trailer'>): S
     const fields = fieldsOf(value as Uint8Array)
     const text = (field: number, of = fields): string => Buffer.from((of[field]?.[0] ?? '') as Uint8Array).toString()
     const inner = () => fieldsOf((fields[1]?.[0] ?? new Uint8Array()) as Uint8Array)
-    if (name === 'ErrorInfo') details.ErrorInfo = { reason: text(1), domain: text(2) }
-    else if (name === 'RequestInfo') details.RequestInfo = { requestId: text(1) }
+    if (name === 'ErrorInfo') {
+      details.ErrorInfo = { reason: text(1), domain: text(2) }
+      if (fields[3]) details.ErrorInfo.providerCode = text(2, fieldsOf(fields[3][0] as Uint8Array))
+    } else if (name === 'RequestInfo') details.RequestInfo = { requestId: text(1) }
     else if (name === 'RetryInfo') {
       const [seconds = 0, nanos = 0] = [1, 2].map((field) => Number(inner()[field]?.[0] ?? 0))
       details.RetryInfo = { retryDelayMs: seconds * 1_000 + nanos / 1e6 }

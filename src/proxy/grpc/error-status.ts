@@ -54,6 +54,9 @@ export const statusByCode = {
   internal_error: { code: status.INTERNAL },
 } satisfies Record<ErrorCode, StatusForm>
 
+/** OpenAI's word for a limit that does not go away by waiting. */
+const quotaCode = 'insufficient_quota'
+
 /**
  * How a call ends that failed: the code, the sentence, and what a program wants to know in the trailing metadata.
  *
@@ -63,7 +66,7 @@ export function errorStatus(thrown: unknown, requestId: string, jitter: number):
   const error = GatewayError.from(thrown)
   const { code, noRetry, retryAfterMs }: StatusForm = statusByCode[error.code]
   const limits = error instanceof LimitRefusal ? error : undefined
-  const isFinal = noRetry === true || limits?.isFinal === true
+  const isFinal = noRetry === true || limits?.isFinal === true || error.providerCode === quotaCode
   const ownMs = isFinal || retryAfterMs === undefined ? undefined : retryAfterMs * (1 + jitter / 2)
   const { message, param } = error
   const metadata = new Metadata()
@@ -72,6 +75,7 @@ export function errorStatus(thrown: unknown, requestId: string, jitter: number):
     'grpc-status-details-bin',
     encodeStatus(code, message, {
       reason: error.code,
+      providerCode: error.providerCode,
       requestId,
       retryAfterMs: error.retryAfterMs ?? ownMs,
       quota: error.code === 'budget_exceeded' ? { subject: 'budget', description: message } : undefined,

@@ -4,6 +4,8 @@ import protobuf from 'protobufjs/minimal.js'
 export interface StatusDetails {
   /** Our code, as over REST. */
   reason: string
+  /** The provider's own code, where it is OpenAI's vocabulary. */
+  providerCode: string | undefined
   requestId: string
   /** When to try again; undefined says nothing about it. */
   retryAfterMs: number | undefined
@@ -27,8 +29,15 @@ export function encodeStatus(code: number, message: string, details: StatusDetai
   return Buffer.from(writer.finish())
 }
 
-function* detailsOf({ reason, requestId, retryAfterMs, quota, field }: StatusDetails): Generator<[string, Uint8Array]> {
-  yield ['ErrorInfo', fieldsOf([reason, errorDomain])]
+function* detailsOf({
+  reason,
+  providerCode,
+  requestId,
+  retryAfterMs,
+  quota,
+  field,
+}: StatusDetails): Generator<[string, Uint8Array]> {
+  yield ['ErrorInfo', Buffer.concat([fieldsOf([reason, errorDomain]), mapOf('provider_code', providerCode)])]
   if (retryAfterMs !== undefined) {
     // RetryInfo has a Duration: whole seconds, and nanoseconds beside them.
     const ms = Math.max(0, Math.round(retryAfterMs))
@@ -47,6 +56,15 @@ function* detailsOf({ reason, requestId, retryAfterMs, quota, field }: StatusDet
   if (field) yield ['BadRequest', listOf([field.path, field.description])]
   yield ['RequestInfo', fieldsOf([requestId])]
 }
+
+/** A map of texts in field 3. */
+const mapOf = (name: string, value: string | undefined): Uint8Array =>
+  value === undefined
+    ? new Uint8Array()
+    : new protobuf.Writer()
+        .uint32(26)
+        .bytes(fieldsOf([name, value]))
+        .finish()
 
 /** Texts as fields 1, 2, and so on. */
 function fieldsOf(texts: readonly string[]): Uint8Array {
