@@ -235,7 +235,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   )
   const expectedReplicas = (): number => replicas.expectedReplicas()
   const limiter = own(await openLimiter({ redis: deps.redis, clock, expectedReplicas }))
-  const metrics = createInferenceMetrics(registry)
+  const metrics = createInferenceMetrics(registry, config.metrics.keyTags)
   const health = createUpstreamHealth({ log })
   const pipeline = createPipeline({
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
@@ -285,6 +285,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     snapshots,
     replicas: deps.replicas,
     openAnswers: () => open.size,
+    openStreams: open.streams,
+    pools,
   })
 
   const resources = opening.move()

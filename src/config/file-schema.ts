@@ -5,7 +5,7 @@ import { keySchema, unpricedPolicySchema } from './key-schema.ts'
 import { aliasSchema, modelSchema, unpricedEstimateSchema } from './model-schema.ts'
 import { providerSchema } from './provider-schema.ts'
 import { rateLimitSchema } from './rate-limit-schema.ts'
-import { baseUrlField, durationMs, wholeNumber } from './schema-fields.ts'
+import { baseUrlField, durationMs, label, wholeNumber } from './schema-fields.ts'
 import { adminSignInSchema } from './sign-in-schema.ts'
 
 const mebibyte = 1024 * 1024
@@ -69,6 +69,20 @@ const idempotencySchema = z
   .prefault({})
   .describe('Requests with an `Idempotency-Key`.')
 
+const metricsSchema = z
+  .strictObject({
+    keyTags: z
+      .array(label(64))
+      .max(3)
+      .refine((tags) => new Set(tags).size === tags.length, 'expected each tag once')
+      .default([])
+      .describe(
+        'Tags of keys that become labels (`tag_<name>`) of calls, tokens and costs. Of each, 50 values are told apart. Read at the start.',
+      ),
+  })
+  .prefault({})
+  .describe('What `/metrics` tells apart.')
+
 /** The config file: closed objects throughout, so that a typing mistake is a problem and not a setting that does nothing. */
 export const fileSchema = z.strictObject({
   providers: z.array(providerSchema).max(listMax).default([]).describe('Where calls go.'),
@@ -97,6 +111,7 @@ export const fileSchema = z.strictObject({
   idempotency: idempotencySchema,
   adminSignIn: adminSignInSchema,
   grpc: grpcSchema,
+  metrics: metricsSchema,
 })
 
 export type ConfigFile = z.output<typeof fileSchema>

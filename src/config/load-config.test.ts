@@ -178,7 +178,7 @@ test.each<[string, string, string[]]>([
       'providers[0].baseUrl: expected text, found nothing',
       'providers[0].base_url: is not a known field; did you mean baseUrl?',
       'alias: is not a known field; did you mean aliases?',
-      'colour: is not a known field; expected providers, models, aliases, keys, budgets, rateLimits, unpricedModels, unpricedEstimate, limits, catalog, usage, idempotency, adminSignIn, grpc',
+      'colour: is not a known field; expected providers, models, aliases, keys, budgets, rateLimits, unpricedModels, unpricedEstimate, limits, catalog, usage, idempotency, adminSignIn, grpc, metrics',
     ],
   ],
   [

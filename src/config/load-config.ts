@@ -32,6 +32,7 @@ export interface Config {
   readonly idempotency: Readonly<ConfigFile['idempotency']>
   readonly adminSignIn: Readonly<ConfigFile['adminSignIn']>
   readonly grpc: Readonly<ConfigFile['grpc']>
+  readonly metrics: Readonly<ConfigFile['metrics']>
   /** Providers with their credentials, models, aliases and keys. */
   readonly declared: DeclaredConfiguration
 }
@@ -160,6 +161,7 @@ function toConfig(settings: EnvironmentSettings, file: ConfigFile): Config {
     idempotency: file.idempotency,
     adminSignIn: file.adminSignIn,
     grpc: file.grpc,
+    metrics: file.metrics,
     declared: toDeclaredConfiguration(file, settings),
   }
 }

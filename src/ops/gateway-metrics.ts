@@ -1,8 +1,11 @@
 import { Gauge, type Registry } from 'prom-client'
+import { type PoolName, type Pools, poolNames } from '../core/db/pools.ts'
+import type { Door } from '../core/inference/call.ts'
 import type { KeyCache } from '../core/keys/key-cache.ts'
 import type { ReplicaRegistry } from '../core/replicas/replica-registry.ts'
 import type { Snapshots } from '../core/routing/snapshots.ts'
 import type { UsageSpool } from '../core/usage/usage-spool.ts'
+import { registerSampled } from './series.ts'
 
 export interface GatewayMetricsSources {
   spool: Pick<UsageSpool, 'stats'>
@@ -10,6 +13,8 @@ export interface GatewayMetricsSources {
   snapshots: Pick<Snapshots, 'statistics'>
   replicas: Pick<ReplicaRegistry, 'expectedReplicas' | 'sinceBeatMs'>
   openAnswers(): number
+  openStreams(door: Door): number
+  pools: Pools
 }
 
 /** What the parts count themselves, read when Prometheus asks. */
@@ -36,6 +41,17 @@ export function registerGatewayMetrics(registry: Registry, sources: GatewayMetri
     ['llmgw_replica_heartbeat_age_seconds', 'Since the last heartbeat.', () => replicas.sinceBeatMs() / 1_000],
     ['llmgw_config_load_failures', 'Configuration loads that failed.', () => snapshots.statistics().failed],
   ]
+  registerSampled(registry, { name: 'llmgw_streams_open', help: 'Streamed answers under way.', type: 'gauge' }, () =>
+    (['rest', 'grpc'] as const).map((door) => ({ labels: { door }, value: sources.openStreams(door) })),
+  )
+  const pool = (name: string, help: string, read: (pool: Pools[PoolName]) => number): void =>
+    registerSampled(registry, { name, help, type: 'gauge' }, () =>
+      poolNames.map((pool) => ({ labels: { pool }, value: read(sources.pools[pool]) })),
+    )
+  pool('llmgw_database_connections', 'Connections to the database.', ({ totalCount }) => totalCount)
+  pool('llmgw_database_connections_idle', 'Those that nobody uses now.', ({ idleCount }) => idleCount)
+  pool('llmgw_database_connections_max', 'As many as the pool may open.', ({ options }) => options.max)
+  pool('llmgw_database_waiting', 'Who waits for a connection.', ({ waitingCount }) => waitingCount)
   for (const [name, help, read] of gauges) {
     new Gauge({
       name,

@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError } from '../core/errors.ts'
+import type { Door } from '../core/inference/call.ts'
 
 /** One answer on its way to a client, through whichever door. */
 export interface OpenAnswer {
+  readonly door: Door
+  readonly isStream: boolean
   /** Where it stands among the open answers; theirs to write. */
   slot: number
   abort(reason: GatewayError): void
@@ -14,6 +17,8 @@ export interface OpenAnswer {
 export interface OpenAnswers {
   readonly size: number
   readonly limits: OpenAnswersLimits
+  /** Of those, how many are streams. */
+  streams(door: Door): number
   add(answer: OpenAnswer): void
   delete(answer: OpenAnswer): void
   /**
@@ -55,6 +60,7 @@ export function createOpenAnswers(limits: OpenAnswersLimits, nowMs: () => number
     get size() {
       return open.length
     },
+    streams: (door) => open.reduce((count, answer) => count + Number(answer.isStream && answer.door === door), 0),
     add(answer) {
       answer.slot = open.length
       open.push(answer)

@@ -9,7 +9,8 @@ export interface PoolsOptions {
   connectionsMax?: Partial<Record<PoolName, number>>
 }
 
-export type PoolName = 'request' | 'settlement' | 'admin'
+export const poolNames = ['request', 'settlement', 'admin'] as const
+export type PoolName = (typeof poolNames)[number]
 
 /**
  * Connections by purpose, so that reports cannot starve inference and a burst of calls cannot hold up settlement.

@@ -12,7 +12,7 @@ import type { Checkpoints, RunningCall } from '../usage/checkpoints.ts'
 import type { UsageEnd, UsageIntent } from '../usage/usage-record.ts'
 import type { Call } from './call.ts'
 import type { HeldOutput } from './held-output.ts'
-import type { InferenceMetrics } from './inference-metrics.ts'
+import type { InferenceMetrics, SettledTimes } from './inference-metrics.ts'
 import type { RequestLog } from './request-log.ts'
 import { counted, usageEndOf } from './settle.ts'
 import type { AccountedCandidate, Attempt, Ticket } from './ticket.ts'
@@ -113,7 +113,7 @@ export class AdmittedCall implements Ticket, RunningCall {
     checkpoints.ended(this)
     const last = attempts[attempts.length - 1]
     const entry = last?.candidate.entry
-    metrics.settled(end, entry ? entry.name : 'other')
+    metrics.settled(end, entry ? entry.name : 'other', this.#timesOf(attempts, firstOutputMs))
     const oddFinish = last?.result.oddFinish
     if (oddFinish) {
       const { request_id, provider, model } = end
@@ -122,5 +122,13 @@ export class AdmittedCall implements Ticket, RunningCall {
     }
     requestLog(end, payer.keyName)
     return end
+  }
+
+  #timesOf(attempts: readonly Attempt[], firstOutputMs: number | undefined): SettledTimes {
+    let overheadMs = this.#deps.clock.monotonicMs() - this.#admitted.call.startedMs
+    for (const { totalMs } of attempts) overheadMs -= totalMs
+    const lastStartedMs = attempts[attempts.length - 1]?.startedMs
+    const isKnown = firstOutputMs !== undefined && lastStartedMs !== undefined
+    return { overheadMs, upstreamFirstOutputMs: isKnown ? firstOutputMs - lastStartedMs : undefined }
   }
 }

@@ -55,7 +55,7 @@ export async function attempt(
     const result = await attemptAt(call, candidate, ticket.outputTokensCap(at), output, startedMs, deps)
     const totalMs = deps.clock.monotonicMs() - startedMs
     choice.end(isClientsDeadline(call, candidate, result) ? undefined : result, totalMs)
-    attempts.push({ candidate, at, result, totalMs })
+    attempts.push({ candidate, at, result, startedMs, totalMs })
     const { failure } = result
     if (!failure || output.committed) return { attempts, output }
     const isBegun = await beginNext(call, candidates, choice, ticket, result, deps.clock)

@@ -12,5 +12,13 @@ export interface InferenceMetrics {
   /** Admitted with its rate limits counted by this replica alone. */
   degraded(operation: Operation): void
   /** `modelLabel` is a configured name, so that a client cannot make series. */
-  settled(record: UsageEnd, modelLabel: string): void
+  settled(record: UsageEnd, modelLabel: string, times: SettledTimes): void
+}
+
+/** In milliseconds, with fractions. */
+export interface SettledTimes {
+  /** From the arrival to the settlement, without the upstream attempts. */
+  overheadMs: number
+  /** From the begin of the last attempt to its first output; undefined when there was none. */
+  upstreamFirstOutputMs: number | undefined
 }

@@ -27,6 +27,8 @@ export interface Attempt {
   /** Where the candidate stands among those that were admitted. */
   at: number
   result: ExchangeResult
+  /** When it began, by the monotonic clock. */
+  startedMs: number
   totalMs: number
 }
 

@@ -29,6 +29,8 @@ export interface OpenCallDeps {
 
 /** One answer over gRPC, of either kind of method: its head, its end, and what becomes of a reader that leaves. */
 export abstract class OpenCall implements AnswerSink, OpenAnswer {
+  readonly door = 'grpc'
+  abstract readonly isStream: boolean
   slot = -1
   readonly cancellation = new Cancellation()
   protected readonly deps: OpenCallDeps

@@ -13,6 +13,7 @@ import { encodeTextEvent } from './text-event.ts'
 
 /** An answer as a stream of typed events, each written as soon as it is there. */
 export class StreamAnswer extends OpenCall {
+  readonly isStream = true
   readonly #call: ServerWritableStream<unknown, unknown>
   /** By choice that has begun: the calls that have no arguments yet. */
   readonly #choices = new Map<number, Set<number>>()

@@ -9,6 +9,7 @@ import { OpenCall, type OpenCallDeps } from './open-call.ts'
 
 /** An answer in one message: of `Complete`, put together from events, or of `Embed`, made from OpenAI's form. */
 export class UnaryAnswer extends OpenCall {
+  readonly isStream = false
   readonly #collected = new CollectedAnswer()
   readonly #operation: Operation
   readonly #done: sendUnaryData<unknown>

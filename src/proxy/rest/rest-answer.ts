@@ -22,6 +22,7 @@ const eventStreamHeaders = ['cache-control', 'no-cache', 'x-accel-buffering', 'n
  */
 export class RestAnswer implements AnswerSink, OpenAnswer {
   readonly response: ServerResponse
+  readonly door = 'rest'
   slot = -1
   readonly cancellation = new Cancellation()
   readonly #requestId: string
@@ -55,6 +56,10 @@ export class RestAnswer implements AnswerSink, OpenAnswer {
       this.#partDone()
       if (!response.writableFinished) this.abort(new GatewayError('client_closed_request', 'The client left.'))
     })
+  }
+
+  get isStream(): boolean {
+    return this.#request.stream
   }
 
   look(nowMs: number): void {
