@@ -50,6 +50,7 @@ import { portRefusal } from './port-refusal.ts'
 import { createGrpcServer, type GrpcSettings } from './proxy/grpc/server.ts'
 import { createOpenAnswers } from './proxy/open-answers.ts'
 import { createRestServer } from './proxy/rest/server.ts'
+import { openTracing } from './tracing.ts'
 import { rejected, type Upkeep } from './upkeep.ts'
 
 /** The core and its doors over an open database. */
@@ -237,6 +238,8 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const limiter = own(await openLimiter({ redis: deps.redis, clock, expectedReplicas }))
   const metrics = createInferenceMetrics(registry, config.metrics.keyTags)
   const health = createUpstreamHealth({ log })
+  const { tracing: traced } = config.settings
+  const tracing = traced && own(await openTracing(traced, clock.monotonicMs))
   const pipeline = createPipeline({
     authenticate: createAuthenticator({ digester, cache: keyCache, clock }),
     snapshot: snapshots.current,
@@ -247,6 +250,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     billingKey: billingKeys.get,
     idempotency,
     underWay,
+    tracing,
     health,
     admit: createAdmission({
       journal: accounting.spool,

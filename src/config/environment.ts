@@ -15,6 +15,7 @@ import {
 import { nearestName } from './nearest-name.ts'
 import { type ConfigProblem, type Parsed, parseWithProblems } from './problem.ts'
 import { regionName, type SecretCheck, secretField } from './schema-fields.ts'
+import { type TracingConfig, tracingOf, tracingVariables } from './tracing-variables.ts'
 
 /** What the environment sets: fixed for the life of the process. */
 export interface EnvironmentSettings {
@@ -26,6 +27,8 @@ export interface EnvironmentSettings {
   readonly restPort: number
   readonly opsPort: number
   readonly grpcPort: number
+  /** Undefined traces nothing. */
+  readonly tracing: TracingConfig | undefined
   readonly adminPort: number
   /** Of pages that may use the admin API's refresh cookie, beside those at its own address. */
   readonly adminOrigins: readonly string[]
@@ -180,6 +183,7 @@ export const environmentSchema = z.object({
     .default('auto')
     .describe('Whether pending migrations are applied at start; with `off` the process waits for a schema that fits.'),
   LLMGW_LOG_LEVEL: z.enum(logLevels).default('info').describe('The least serious lines that are logged.'),
+  ...tracingVariables,
   LLMGW_DRAIN_DELAY_MS: milliseconds(5_000).describe(
     'After SIGTERM, how long new calls are still accepted while `/readyz` already answers 503.',
   ),
@@ -197,6 +201,7 @@ export const secretVariables = [
   'LLMGW_PREVIOUS_MASTER_KEYS',
   'LLMGW_KEY_PEPPER',
   'LLMGW_BOOTSTRAP_ADMIN_PASSWORD',
+  'OTEL_EXPORTER_OTLP_HEADERS',
   ...providerSecretVariables,
   'HTTPS_PROXY',
   'HTTP_PROXY',
@@ -307,6 +312,7 @@ function toSettings(variables: z.output<typeof environmentSchema>, readFile: Rea
     restPort: variables.LLMGW_PORT,
     opsPort: variables.LLMGW_OPS_PORT,
     grpcPort: variables.LLMGW_GRPC_PORT,
+    tracing: tracingOf(variables),
     adminPort: variables.LLMGW_ADMIN_PORT,
     adminOrigins: variables.LLMGW_ADMIN_ORIGINS,
     bootstrapAdmin: email && password ? { email, password } : undefined,

@@ -40,6 +40,12 @@ const known: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'src/core/events/event-subscription.redis.ts': { ioredis: 'to Redis' },
 
   'src/proxy/rest/server.ts': { 'node:http': 'listens', fastify: 'listens' },
+  'src/ops/tracing.ts': {
+    '@opentelemetry/api': 'what spans are',
+    '@opentelemetry/exporter-trace-otlp-http': "to the operator's collector",
+    '@opentelemetry/resources': 'names what runs',
+    '@opentelemetry/sdk-trace': 'gathers spans',
+  },
   'src/ops/server.ts': { 'node:http': 'listens' },
   'src/core/tls-settings.ts': { 'node:tls': 'reads certificates' },
   'src/proxy/grpc/connections.ts': { 'node:net': 'listens', 'node:tls': 'listens' },

@@ -120,7 +120,7 @@ export class AdmittedCall implements Ticket, RunningCall {
       const fields = { request_id, provider, model, provider_finish: oddFinish.slice(0, 100) }
       log.warn(fields, 'A provider ended an answer in a way that OpenAI has no word for.')
     }
-    requestLog(end, payer.keyName)
+    requestLog(end, payer.keyName, call.trace)
     return end
   }
 

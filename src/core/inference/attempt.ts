@@ -52,7 +52,10 @@ export async function attempt(
     )
     ticket.attempting(at, output)
     const startedMs = deps.clock.monotonicMs()
-    const result = await attemptAt(call, candidate, ticket.outputTokensCap(at), output, startedMs, deps)
+    const span = call.trace?.attempt(candidate, number)
+    const outputTokensCap = ticket.outputTokensCap(at)
+    const result = await attemptAt(call, candidate, outputTokensCap, span?.traceparent, output, startedMs, deps)
+    span?.ended(result)
     const totalMs = deps.clock.monotonicMs() - startedMs
     choice.end(isClientsDeadline(call, candidate, result) ? undefined : result, totalMs)
     attempts.push({ candidate, at, result, startedMs, totalMs })
@@ -67,6 +70,7 @@ async function attemptAt(
   call: Call,
   { provider: { provider }, model, entry }: Candidate,
   outputTokensCap: number | undefined,
+  traceparent: string | undefined,
   output: HeldOutput,
   startedMs: number,
   { deadlines }: AttemptDeps,
@@ -82,6 +86,7 @@ async function attemptAt(
     cancellation: call.cancellation,
     remainingMs,
     outputTokensCap,
+    traceparent,
     modelOutputTokensMax: entry?.maxOutputTokens,
   }
   const deadline = deadlines.watch(call.cancellation, startedMs + remainingMs, limitMs)

@@ -5,6 +5,7 @@ import type { StoredAnswer } from '../idempotency/stored-answer.ts'
 import type { Caller } from '../keys/caller.ts'
 import type { LimitState } from '../limits/limiter.ts'
 import type { UsageEnd } from '../usage/usage-record.ts'
+import type { CallTrace } from './call-trace.ts'
 import type { Cancellation } from './cancellation.ts'
 import type { Span } from './json-scan.ts'
 
@@ -33,6 +34,8 @@ export interface Call {
   timeoutMs: number | undefined
   /** When the request arrived, by the monotonic clock. */
   startedMs: number
+  /** The pipeline's; undefined for a call that nobody follows. */
+  trace?: CallTrace | undefined
 }
 
 /** What a client that repeats its requests wants to be done once. */

@@ -8,6 +8,7 @@ import type { Candidate } from '../routing/route.ts'
 import type { RoutingSnapshot } from '../routing/snapshot.ts'
 import { attempt } from './attempt.ts'
 import type { AnswerSink, Call } from './call.ts'
+import type { Tracing } from './call-trace.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { createDeadlines } from './deadlines.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
@@ -39,6 +40,8 @@ export interface PipelineDeps {
    * @param first - the candidate that is asked first
    */
   admit(call: Call, payer: Payer, candidates: readonly Candidate[], first: number): Promise<Ticket>
+  /** Undefined when nobody follows calls. */
+  tracing?: Tracing | undefined
   underWay: Pick<CallsUnderWay, 'begin' | 'end'>
   health: UpstreamHealth
   clock: Clock
@@ -60,6 +63,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     authenticate: deps.authenticate,
     async run(call, sink) {
       deps.underWay.begin(call.caller.keyId, call.cancellation)
+      if (deps.tracing) call.trace = deps.tracing.begin(call)
       try {
         let candidates: readonly Candidate[]
         let choice: TargetChoice | undefined
@@ -88,10 +92,12 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
           refuse(deps, call, sink, thrown)
           return
         }
+        call.trace?.admitted()
         deps.metrics.dispatched()
         if (ticket.limits?.degraded) deps.metrics.degraded(call.operation)
         const { attempts, output } = await attempt(call, candidates, choice, ticket, sink, timing)
         const record = await ticket.settle(attempts, output.firstOutputMs)
+        call.trace?.settled(record)
         const keepsKey = claim !== undefined && attempts.some(({ result }) => usedAnything(result))
         // Before the client hears that its call failed: it may well try again at once.
         if (claim && !keepsKey) await claim.release()
@@ -111,5 +117,6 @@ function refuse({ log, metrics }: PipelineDeps, call: Call, sink: AnswerSink, th
   if (error.code === 'internal_error')
     log.error({ err: thrown, request_id: call.requestId }, 'A request failed inside.')
   metrics.refused(call.operation, error.code)
+  call.trace?.refused(error)
   sink.fail(error)
 }

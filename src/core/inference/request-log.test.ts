@@ -35,6 +35,9 @@ test('a settled request leaves one line of JSON, whatever its names are', () => 
     output_tokens: 300,
     usage_source: 'provider',
     cost_nano_usd: '360000',
+    door: 'rest',
+    alias: 'smart',
+    client_request_id: null,
     first_output_ms: 210,
     total_ms: 1_000,
   })

@@ -4,7 +4,7 @@ import type { Cancellation } from '../inference/cancellation.ts'
 import type { UpstreamOrigin } from '../upstream/upstream-client.ts'
 import { type AnswerFacts, type AnswerReader, noFacts } from './answer-reader.ts'
 import { connectionFailure, malformedFailure, type ResponseHeaders } from './failures.ts'
-import type { AttemptOutput, ExchangeFailure, ExchangeResult } from './provider.ts'
+import type { AttemptOutput, ExchangeFailure, ExchangeResult, UpstreamCall } from './provider.ts'
 
 export interface ExchangeRequest {
   path: string
@@ -19,6 +19,10 @@ export interface ExchangeRequest {
   idleTimeoutMs: number
   cancellation: Cancellation
 }
+
+/** For the headers of a request, in the order that undici takes them. */
+export const traceHeaders = ({ traceparent }: Pick<UpstreamCall, 'traceparent'>): string[] =>
+  traceparent === undefined ? [] : ['traceparent', traceparent]
 
 const eventStream = ['text/event-stream']
 

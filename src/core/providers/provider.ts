@@ -47,6 +47,8 @@ export interface UpstreamCall {
   request: InferenceRequest
   /** As the call has it: `events` where the door could do nothing with OpenAI's own bytes. */
   answerForm: Call['answerForm']
+  /** W3C Trace Context of this attempt; undefined when nobody follows it. */
+  traceparent?: string | undefined
   cancellation: Cancellation
   /** Milliseconds left for the whole attempt; the adapter's own limits apply, too. */
   remainingMs: number

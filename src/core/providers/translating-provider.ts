@@ -1,7 +1,7 @@
 import type { UpstreamClient } from '../upstream/upstream-client.ts'
 import type { AccessTokens } from './access-tokens.ts'
 import type { AnswerReader } from './answer-reader.ts'
-import { exchange } from './exchange.ts'
+import { exchange, traceHeaders } from './exchange.ts'
 import type { ResponseHeaders } from './failures.ts'
 import type {
   AttemptOutput,
@@ -61,7 +61,7 @@ export function createTranslatingProvider(
         origin,
         {
           path: origin.pathPrefix + path,
-          headers: [...constantHeaders, ...authorization, ...ownHeaders],
+          headers: [...constantHeaders, ...authorization, ...ownHeaders, ...traceHeaders(call)],
           body: Buffer.from(JSON.stringify(body)),
           stream: call.request.stream,
           ...(streamTypes && { streamTypes }),

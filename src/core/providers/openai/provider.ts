@@ -2,7 +2,7 @@ import type { Operation } from '../../inference/call.ts'
 import type { UpstreamClient } from '../../upstream/upstream-client.ts'
 import type { AccessTokens } from '../access-tokens.ts'
 import type { AnswerReader } from '../answer-reader.ts'
-import { exchange } from '../exchange.ts'
+import { exchange, traceHeaders } from '../exchange.ts'
 import { createDecodingReader } from '../openai-compatible/decoding-reader.ts'
 import type {
   AttemptOutput,
@@ -82,7 +82,7 @@ export function createOpenAiProvider(
         origin,
         {
           path: origin.pathPrefix + pathOf(call.operation, call.model),
-          headers: [...constantHeaders, ...bearer(token), 'x-client-request-id', call.requestId],
+          headers: [...constantHeaders, ...bearer(token), ...traceHeaders(call), 'x-client-request-id', call.requestId],
           body: toUpstreamBody(call.request, bodyModelOf(call.model), quirks, call.outputTokensCap),
           stream: call.request.stream,
           readError(status, headers, body) {
